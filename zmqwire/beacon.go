@@ -1,0 +1,190 @@
+package zmqwire
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Discovery's frames:
+//
+//	node to tower    "B" | address | advertised host, or empty | port in decimal
+//	tower to nodes   "B" | address | "tcp://host:port"
+//	tower to nodes   "W"                                        welcome: the connection works
+//	subscription     1 (or 0 to end it), then the prefix        one frame, as XPUB sockets see it
+
+// Topics of discovery: what nodes subscribe to at a tower.
+const (
+	BeaconTopic  = "B"
+	WelcomeTopic = "W"
+)
+
+// What can be wrong with a frame of discovery.
+const (
+	ErrBeacon       Fault = "malformed beacon"
+	ErrEndpoint     Fault = "malformed endpoint"
+	ErrSubscription Fault = "malformed subscription"
+)
+
+// Beacon is what a node tells a tower of itself. An empty host lets the tower use the address it sees the node at.
+type Beacon struct {
+	Address string
+	Host    string // an IP literal without brackets, a DNS name, or empty
+	Port    uint16
+}
+
+// Frames gives the beacon as it is sent.
+func (b Beacon) Frames() [][]byte {
+	return [][]byte{[]byte(BeaconTopic), []byte(b.Address), []byte(b.Host), []byte(strconv.Itoa(int(b.Port)))}
+}
+
+// ParseBeacon reads a node's beacon. Whatever is not exactly what Frames gives is refused with ErrBeacon, so that
+// nothing a tower passes on can hurt a C node.
+func ParseBeacon(frames [][]byte) (Beacon, error) {
+	if len(frames) != 4 || string(frames[0]) != BeaconTopic {
+		return Beacon{}, fmt.Errorf("%w: %d frames", ErrBeacon, len(frames))
+	}
+	b := Beacon{Address: string(frames[1]), Host: string(frames[2])}
+	if err := CheckName("address", b.Address); err != nil {
+		return Beacon{}, fmt.Errorf("%w: %w", ErrBeacon, err)
+	}
+	if b.Host != "" {
+		if err := checkHost(b.Host); err != nil {
+			return Beacon{}, fmt.Errorf("%w: %w", ErrBeacon, err)
+		}
+	}
+	port, err := parsePort(string(frames[3]))
+	if err != nil {
+		return Beacon{}, fmt.Errorf("%w: %w", ErrBeacon, err)
+	}
+	b.Port = port
+	return b, nil
+}
+
+// Announcement is what a tower tells nodes of another node.
+type Announcement struct {
+	Address  string
+	Endpoint Endpoint
+}
+
+// Frames gives the announcement as it is sent.
+func (a Announcement) Frames() [][]byte {
+	return [][]byte{[]byte(BeaconTopic), []byte(a.Address), []byte(a.Endpoint.String())}
+}
+
+// ParseAnnouncement reads a tower's announcement, as strictly as ParseBeacon.
+func ParseAnnouncement(frames [][]byte) (Announcement, error) {
+	if len(frames) != 3 || string(frames[0]) != BeaconTopic {
+		return Announcement{}, fmt.Errorf("%w: %d frames", ErrBeacon, len(frames))
+	}
+	a := Announcement{Address: string(frames[1])}
+	if err := CheckName("address", a.Address); err != nil {
+		return Announcement{}, fmt.Errorf("%w: %w", ErrBeacon, err)
+	}
+	var err error
+	if a.Endpoint, err = ParseEndpoint(string(frames[2])); err != nil {
+		return Announcement{}, fmt.Errorf("%w: %w", ErrBeacon, err)
+	}
+	return a, nil
+}
+
+// Endpoint is where a socket can be reached over TCP, the only transport nodes use among each other.
+type Endpoint struct {
+	Host string // an IP literal without brackets, or a DNS name
+	Port uint16
+}
+
+// String gives the endpoint as ZeroMQ writes it, IPv6 literals in brackets.
+func (e Endpoint) String() string {
+	return "tcp://" + net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
+}
+
+// ParseEndpoint reads "tcp://host:port". It refuses, with ErrEndpoint, what must not be connected to on a stranger's
+// word: other transports, wildcards, unspecified and multicast addresses, source addresses, and what is neither an IP
+// literal nor a DNS name.
+func ParseEndpoint(s string) (Endpoint, error) {
+	rest, ok := strings.CutPrefix(s, "tcp://")
+	if !ok {
+		return Endpoint{}, fmt.Errorf("%w: %.300q does not begin with tcp://", ErrEndpoint, s)
+	}
+	host, port, err := net.SplitHostPort(rest)
+	if err != nil {
+		return Endpoint{}, fmt.Errorf("%w: %.300q: want tcp://host:port", ErrEndpoint, s)
+	}
+	e := Endpoint{Host: host}
+	if err := checkHost(host); err != nil {
+		return Endpoint{}, err
+	}
+	if e.Port, err = parsePort(port); err != nil {
+		return Endpoint{}, err
+	}
+	if e.String() != s {
+		return Endpoint{}, fmt.Errorf("%w: %.300q: want %s", ErrEndpoint, s, e)
+	}
+	return e, nil
+}
+
+// checkHost accepts what a node may advertise. A zone names an interface of the machine it was written on, which means
+// nothing elsewhere.
+func checkHost(host string) error {
+	ip, err := netip.ParseAddr(host)
+	if err == nil {
+		if ip.Unmap().IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" {
+			return fmt.Errorf("%w: host %q cannot be connected to", ErrEndpoint, host)
+		}
+		return nil
+	}
+	if len(host) == 0 || len(host) > 253 {
+		return fmt.Errorf("%w: host of %d bytes", ErrEndpoint, len(host))
+	}
+	label := ""
+	for label = range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || strings.ContainsFunc(label, notInName) {
+			return fmt.Errorf("%w: host %.300q is neither an IP address nor a DNS name", ErrEndpoint, host)
+		}
+	}
+	if strings.Trim(label, "0123456789") == "" {
+		return fmt.Errorf("%w: host %.300q is not an IP address", ErrEndpoint, host)
+	}
+	return nil
+}
+
+func notInName(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
+		return false
+	}
+	return true
+}
+
+func parsePort(s string) (uint16, error) {
+	port, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || port == 0 || strconv.FormatUint(port, 10) != s {
+		return 0, fmt.Errorf("%w: port %.40q: want 1 to 65535", ErrEndpoint, s)
+	}
+	return uint16(port), nil
+}
+
+// Subscription is what a subscriber tells the publishers it is connected to.
+type Subscription struct {
+	Prefix []byte
+	Ends   bool // the subscription ends
+}
+
+// Append appends the subscription as one frame.
+func (s Subscription) Append(dst []byte) []byte {
+	if s.Ends {
+		return append(append(dst, 0), s.Prefix...)
+	}
+	return append(append(dst, 1), s.Prefix...)
+}
+
+// ParseSubscription reads one as it arrives at an XPUB socket. Prefix points into the frame.
+func ParseSubscription(frames [][]byte) (Subscription, error) {
+	if len(frames) != 1 || len(frames[0]) == 0 || frames[0][0] > 1 {
+		return Subscription{}, ErrSubscription
+	}
+	return Subscription{Prefix: frames[0][1:], Ends: frames[0][0] == 0}, nil
+}

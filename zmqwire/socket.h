@@ -1,0 +1,64 @@
+// The C side of zmqwire: libzmq called many times for one call from Go.
+#ifndef DAFKA_SOCKET_H
+#define DAFKA_SOCKET_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <zmq.h>
+
+enum {
+    DAFKA_FRAMES = 4,   // frames of a message that are kept; no message of the protocol has more
+    DAFKA_POLLED = 16,  // sockets of one poller
+    DAFKA_LARGE = 1024, // the least size of a content that a load counts
+};
+
+// A message in a batch: how many frames it has, and the lengths of those that are kept. Their bytes stand one after
+// another in the batch's buffer.
+typedef struct {
+    uint32_t frames;
+    uint32_t length[DAFKA_FRAMES];
+    int32_t source; // the file descriptor of the connection it came by, when the socket has sources
+} dafka_shape;
+
+// A socket, and the message it received that did not fit into the buffer at hand.
+typedef struct {
+    void *zmq;
+    int held;    // frames of the message held, 0 when none is
+    int sources; // whether to tell by which connection messages come
+    zmq_msg_t frame[DAFKA_FRAMES];
+} dafka_socket;
+
+dafka_socket *dafka_socket_new(void *context, int type);
+int dafka_socket_close(dafka_socket *socket);
+
+// Counts the bytes of large contents that libzmq holds until every peer has been sent them.
+typedef struct dafka_load dafka_load;
+
+// What a load with a parent counts, that counts too.
+dafka_load *dafka_load_new(size_t most, dafka_load *parent);
+void dafka_load_free(dafka_load *load); // what is under way may outlive it
+size_t dafka_load_bytes(dafka_load *load);
+
+// As zmq_disconnect.
+int dafka_disconnect(dafka_socket *socket, const char *endpoint);
+
+// All of these return a negated errno on failure.
+int dafka_drain(dafka_socket *socket, char *bytes, size_t capacity, dafka_shape *shapes, int most, size_t *needed);
+int dafka_send(dafka_socket *socket, const char *bytes, const dafka_shape *shapes, int count);
+int dafka_send_run(dafka_socket *socket, const char *header, size_t header_length, uint64_t first, const char *contents,
+                   const uint32_t *ends, int from, int to, dafka_load *load, int patience_ms);
+
+// A poller: some sockets, and a file descriptor that another thread writes to in order to wake it.
+typedef struct {
+    int count;
+    int wake_read, wake_write;
+    zmq_pollitem_t item[DAFKA_POLLED + 1];
+} dafka_poller;
+
+dafka_poller *dafka_poller_new(void);
+void dafka_poller_free(dafka_poller *poller);
+int dafka_poller_add(dafka_poller *poller, dafka_socket *socket);
+int dafka_poll(dafka_poller *poller, long timeout_ms);
+int dafka_wake(int wake_write);
+
+#endif
