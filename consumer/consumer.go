@@ -1,0 +1,786 @@
+// Package consumer subscribes to topics and gives each partition's records in order, each once. What was missed on the
+// way, or was there before, it fetches from stores and producers.
+package consumer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// ErrClosed is returned by calls on a consumer that was closed.
+var ErrClosed = errors.New("consumer is closed")
+
+// Reasons to drop a message.
+const (
+	ErrUnasked zmqwire.Fault = "DIRECT-RECORD that was not asked for"
+	ErrClaims  zmqwire.Fault = "more partitions announced without a record than can be looked into"
+)
+
+// Reset says where a partition begins of which nothing was consumed yet.
+type Reset int
+
+const (
+	// Latest gives new records only: all records of a producer that came after the subscription, and of one that was
+	// there before, those that it publishes from now on. (A C consumer misses a newcomer's first records, and gives the
+	// last old one when it hears of a partition by a HEAD.)
+	Latest Reset = iota
+	// Earliest begins with the partition's first record, from the stores.
+	Earliest
+	// LatestRecord is what C consumers take for Latest: of a producer that was there before, and whose HEAD is heard
+	// first, it gives the last record too.
+	LatestRecord
+)
+
+// Config is what a consumer needs. The zero value is a consumer without topics, to be subscribed later.
+type Config struct {
+	Topics []string // 1 to 255 bytes each, no NUL; they match exactly
+	Reset  Reset
+	// Prefix makes all Topics, and those subscribed later, match every topic that begins like them. What there is of
+	// them at Earliest or with Start is found by asking the stores for all that they have.
+	Prefix bool
+	// Start says with which sequence a partition begins, instead of Reset. It is called once, when the partition is
+	// first heard of; head is the newest record then known. Records below the sequence are never given, and one that
+	// does not exist yet is waited for. A head may turn out to be a lie; then it is called again with one that a record
+	// has proved. It runs on the consumer's goroutine and must not call the consumer.
+	Start func(topic, partition string, head uint64) uint64
+	// Partition, unless empty, is the address of the only partition that is read of each topic.
+	Partition string
+	// UntilEnd makes Next return io.EOF when everything was given that was known to exist, and no further partition
+	// was heard of for a second.
+	UntilEnd bool
+	// MaxBufferedBytes bounds what is kept for a user that reads slowly, and what came before its turn; the rest is
+	// fetched when there is room. Default 64 MiB. A larger record is taken when it is the only one.
+	MaxBufferedBytes int64
+	// Node says how the consumer joins the cluster.
+	Node tower.NodeConfig
+}
+
+// Record is one record. Content is the caller's to keep; it is cut from a larger piece of memory, so who keeps few
+// records of many for long should copy them.
+type Record struct {
+	Topic     string
+	Partition string // the address of its producer
+	Sequence  uint64 // counts from 0 in each partition
+	Content   []byte
+}
+
+const (
+	// pieceBytes is the memory from which contents are cut.
+	pieceBytes = 64 << 10
+	// endQuiet is how long nothing new must have been heard for the end to be believed.
+	endQuiet = time.Second
+	// maxClaims bounds the partitions that were heard of and of which no record came yet: anyone can make them up.
+	maxClaims = 65536
+	// headsEvery is how often the stores are asked again for the heads of all topics. A store tells what it has when a
+	// consumer comes; of what it gets later from a producer that is gone by then, nobody else would tell.
+	headsEvery = time.Minute
+	// longWait bounds a sleep without a reason to wake; libzmq up to 4.3.4 can miss a message after a signal.
+	longWait = time.Second
+)
+
+// Consumer reads topics. Next, Records and Buffered belong to one goroutine at a time; all else may be called from any.
+type Consumer struct {
+	reset    Reset
+	prefix   bool
+	first    func(topic, partition string, head uint64) uint64 // nil: as reset says
+	only     string                                            // the one partition to read, empty for all
+	untilEnd bool
+	most     int64
+	node     *tower.Node
+	handover handover
+
+	// Of the node's goroutine.
+	received   *zmqwire.Batch
+	out        *zmqwire.Batch
+	message    zmqwire.Message
+	topics     map[string]map[string]*partition // by topic and address
+	since      map[string]time.Time             // when each subscription began
+	sources    map[string]source                // by record header
+	lastHeader []byte
+	last       source
+	backlog    zmqwire.Backlog
+	claims     int // partitions without a record
+	fresh      []delivery
+	piece      []byte       // what is left of the current piece of memory
+	early      int64        // bytes kept before their turn
+	full       []*partition // those whose next record is kept but found no room
+	news       time.Time    // when something was last heard that moves the end
+	looked     time.Time    // when the end was last looked for
+	nextHeads  time.Time    // when to ask the stores again for heads
+	towers     int
+	peers      int
+
+	mu       sync.Mutex
+	wanted   map[string]bool // the subscriptions
+	commands []command       // what the node has not done yet of them
+
+	duplicates atomic.Uint64
+	delivered  atomic.Uint64
+	stopping   atomic.Bool
+	closing    sync.Once
+	closed     chan struct{}
+	result     error
+}
+
+type command struct {
+	topic     string
+	subscribe bool
+}
+
+// partition is one producer's records of one topic.
+type partition struct {
+	zmqwire.Order
+	// claimed says that where the partition begins is only known from a head, which may be a lie; a record proves it.
+	claimed bool
+	proved  bool // a record of it was given
+	// full says that it stands in the consumer's list of that name.
+	full bool
+}
+
+// source is what a record's header says: the partition, and whether the record is live or was asked for.
+type source struct {
+	partition *partition
+	live      bool
+}
+
+// Open starts a consumer. It does not wait for a tower: what is missed meanwhile is fetched.
+func Open(config Config) (*Consumer, error) {
+	if config.MaxBufferedBytes == 0 {
+		config.MaxBufferedBytes = 64 << 20
+	}
+	var wrong []error
+	for _, topic := range config.Topics {
+		wrong = append(wrong, zmqwire.CheckName("topic", topic))
+	}
+	if config.Partition != "" {
+		wrong = append(wrong, zmqwire.CheckName("Partition", config.Partition))
+	}
+	if config.MaxBufferedBytes < 0 {
+		wrong = append(wrong, fmt.Errorf("MaxBufferedBytes %d: want 1 or more", config.MaxBufferedBytes))
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
+	}
+	node, err := tower.Join(config.Node, tower.Sockets{
+		Publish:   zmqwire.XPUB,
+		Send:      zmqwire.Options{SendLimit: 1 << 16},
+		Subscribe: []zmqwire.Options{{}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
+	}
+	c := &Consumer{
+		reset:     config.Reset,
+		prefix:    config.Prefix,
+		first:     config.Start,
+		only:      config.Partition,
+		untilEnd:  config.UntilEnd,
+		most:      config.MaxBufferedBytes,
+		node:      node,
+		handover:  handover{ready: make(chan struct{}, 1)},
+		received:  zmqwire.NewBatch(),
+		out:       zmqwire.NewBatch(),
+		topics:    make(map[string]map[string]*partition),
+		since:     make(map[string]time.Time),
+		sources:   make(map[string]source),
+		nextHeads: time.Now().Add(headsEvery),
+		wanted:    make(map[string]bool),
+		closed:    make(chan struct{}),
+	}
+	for _, kind := range []zmqwire.Kind{zmqwire.DirectRecord, zmqwire.DirectHead, zmqwire.StoreHello} {
+		if err := node.Sub[0].Subscribe(string(byte(kind)) + node.Address()); err != nil {
+			node.Close()
+			return nil, fmt.Errorf("consumer: %w", err)
+		}
+	}
+	for _, topic := range config.Topics {
+		c.post(topic, true)
+	}
+	go c.run()
+	return c, nil
+}
+
+// Subscribe adds a topic; one that is there already stays as it is.
+func (c *Consumer) Subscribe(topic string) error {
+	if err := zmqwire.CheckName("topic", topic); err != nil {
+		return err
+	}
+	return c.post(topic, true)
+}
+
+// Unsubscribe takes a topic away and forgets how far it was read. Records of it that wait for Next are still given.
+func (c *Consumer) Unsubscribe(topic string) error { return c.post(topic, false) }
+
+func (c *Consumer) post(topic string, subscribe bool) error {
+	if c.stopping.Load() {
+		return ErrClosed
+	}
+	c.mu.Lock()
+	if c.wanted[topic] != subscribe {
+		if subscribe {
+			c.wanted[topic] = true
+		} else {
+			delete(c.wanted, topic)
+		}
+		c.commands = append(c.commands, command{topic, subscribe})
+	}
+	c.mu.Unlock()
+	c.node.Wake()
+	return nil
+}
+
+// Subscriptions lists the topics, sorted.
+func (c *Consumer) Subscriptions() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.wanted))
+}
+
+// Address is the consumer's name in the cluster.
+func (c *Consumer) Address() string { return c.node.Address() }
+
+// Connected is the number of towers the consumer hears.
+func (c *Consumer) Connected() int { return c.node.Connected() }
+
+// Next waits for the next record of any partition. It returns ctx's error when ctx ends, io.EOF at the end under
+// UntilEnd, ErrClosed after Close, and why, if the node failed; records that had arrived by then are given first.
+func (c *Consumer) Next(ctx context.Context) (Record, error) {
+	d, err := c.handover.next(ctx, c.node.Wake)
+	if err != nil {
+		return Record{}, err
+	}
+	c.delivered.Add(1)
+	return Record{
+		Topic: d.partition.Topic, Partition: d.partition.Partition, Sequence: d.sequence, Content: d.content,
+	}, nil
+}
+
+// Records ranges over what Next gives. It ends after yielding an error; io.EOF and ErrClosed end it without.
+func (c *Consumer) Records(ctx context.Context) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for {
+			record, err := c.Next(ctx)
+			if err == io.EOF || err == ErrClosed {
+				return
+			}
+			if !yield(record, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Buffered says that Next would give a record without waiting: who writes records to somewhere may use the pause.
+func (c *Consumer) Buffered() bool { return c.handover.waiting() }
+
+// Stats is what a consumer has done so far.
+type Stats struct {
+	Delivered     uint64 // records that Next gave
+	Duplicates    uint64 // records that had been taken before
+	BufferedBytes int64  // what is kept for Next
+	Towers        int    // towers heard
+	Peers         int    // other nodes known
+	Faults        map[zmqwire.Fault]uint64
+}
+
+// Stats is a snapshot.
+func (c *Consumer) Stats() Stats {
+	return Stats{
+		Delivered: c.delivered.Load(), Duplicates: c.duplicates.Load(), BufferedBytes: c.handover.held.Load(),
+		Towers: c.node.Connected(), Peers: c.node.Peers(), Faults: c.node.Faults().Counts(),
+	}
+}
+
+// Close ends the consumer and returns when it is gone. A second call waits for the first and returns the same.
+func (c *Consumer) Close() error {
+	c.closing.Do(func() {
+		c.stopping.Store(true)
+		c.node.Wake()
+		<-c.closed
+		c.handover.finish(ErrClosed)
+		c.result = errors.Join(c.result, c.node.Close())
+	})
+	return c.result
+}
+
+// run is the node: it waits, receives, puts in order, hands over, and asks for what is missing.
+func (c *Consumer) run() {
+	defer close(c.closed)
+	if err := c.loop(); err != nil {
+		c.result = fmt.Errorf("consumer: %w", err)
+		c.handover.finish(c.result)
+	}
+}
+
+func (c *Consumer) loop() error {
+	wait := longWait
+	for !c.stopping.Load() {
+		ready, err := c.node.Wait(wait, c.work)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		c.out.Reset()
+		if err := c.obey(); err != nil {
+			return err
+		}
+		if ready.Pub() {
+			if err := c.greetStores(); err != nil {
+				return err
+			}
+		}
+		if ready.Sub(0) {
+			if err := c.receive(now); err != nil {
+				return err
+			}
+		}
+		c.askHeadsAgain(now)
+		c.retryFull()
+		c.fresh = c.handover.leave(c.fresh)
+		fetchAgain := c.fetch(now)
+		if _, err := c.node.Pub.Send(c.out); err != nil {
+			return err
+		}
+		ended, lookAgain := c.ended(now)
+		if ended {
+			c.handover.finish(io.EOF)
+			return nil
+		}
+		wait = min(fetchAgain, lookAgain)
+	}
+	return nil
+}
+
+// work says that there is something to do without sleeping.
+func (c *Consumer) work() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopping.Load() || len(c.commands) > 0
+}
+
+// obey carries out subscriptions, in the order in which a C consumer does: records, then the request for heads, then
+// heads.
+func (c *Consumer) obey() error {
+	c.mu.Lock()
+	commands := c.commands
+	c.commands = nil
+	c.mu.Unlock()
+	socket := c.node.Sub[0]
+	for _, command := range commands {
+		record := string(byte(zmqwire.Record)) + command.topic
+		head := string(byte(zmqwire.Head)) + command.topic
+		if !command.subscribe {
+			c.forget(command.topic)
+			if err := errors.Join(socket.Unsubscribe(record), socket.Unsubscribe(head)); err != nil {
+				return err
+			}
+			continue
+		}
+		c.since[command.topic] = time.Now()
+		c.news = time.Now()
+		if err := socket.Subscribe(record); err != nil {
+			return err
+		}
+		if c.wantsHeads() {
+			c.askHeads(command.topic)
+		}
+		if err := socket.Subscribe(head); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wantsHeads says that partitions which are silent, or whose producers have gone, are read too.
+func (c *Consumer) wantsHeads() bool { return c.reset == Earliest || c.first != nil }
+
+// askHeads asks the stores which partitions a subscription has, and how far they go.
+func (c *Consumer) askHeads(subscription string) {
+	m := zmqwire.Message{Kind: zmqwire.GetHeads, Routing: []byte(subscription), Address: []byte(c.Address())}
+	if c.prefix {
+		m.Routing = nil // of all topics: a store in Go takes a name for a whole one
+	}
+	c.say(&m)
+}
+
+// askHeadsAgain does so for all subscriptions, when it is time. A latest consumer, too, may have missed the last records
+// of a producer that is gone; partitions that it does not know it leaves alone.
+func (c *Consumer) askHeadsAgain(now time.Time) {
+	if now.Before(c.nextHeads) {
+		return
+	}
+	c.nextHeads = now.Add(headsEvery)
+	for subscription := range c.since {
+		c.askHeads(subscription)
+	}
+}
+
+// forget ends a subscription, and all topics that no other one matches.
+func (c *Consumer) forget(subscription string) {
+	delete(c.since, subscription)
+	for topic, partitions := range c.topics {
+		if _, ok := c.subscription(topic); ok {
+			continue
+		}
+		for _, p := range partitions {
+			if !p.proved {
+				c.claims--
+			}
+			c.early -= int64(p.Forget())
+		}
+		delete(c.topics, topic)
+	}
+	gone := func(p *partition) bool { return c.topics[p.Topic] == nil }
+	maps.DeleteFunc(c.sources, func(_ string, s source) bool { return gone(s.partition) })
+	c.lastHeader, c.last = nil, source{}
+	c.full = slices.DeleteFunc(c.full, gone)
+}
+
+// subscription says whether a topic is wanted, and since when.
+func (c *Consumer) subscription(topic string) (since time.Time, ok bool) {
+	if !c.prefix {
+		since, ok = c.since[topic]
+		return since, ok
+	}
+	for prefix, begun := range c.since {
+		if strings.HasPrefix(topic, prefix) && (!ok || begun.Before(since)) {
+			since, ok = begun, true
+		}
+	}
+	return since, ok
+}
+
+// say queues a message made of names that were checked; it is sent at the end of the round.
+func (c *Consumer) say(m *zmqwire.Message) {
+	if err := c.out.AddMessage(m); err != nil {
+		c.node.Faults().Note(err)
+	}
+}
+
+// greetStores answers the subscriptions of stores that have just connected.
+func (c *Consumer) greetStores() error {
+	if err := c.node.Pub.Drain(c.received); err != nil {
+		return err
+	}
+	for frames := c.received.Next(); frames != nil; frames = c.received.Next() {
+		s, err := zmqwire.ParseSubscription(frames)
+		if err != nil {
+			c.node.Faults().Note(err)
+			continue
+		}
+		if !s.Ends && len(s.Prefix) > 1 && zmqwire.Kind(s.Prefix[0]) == zmqwire.ConsumerHello {
+			c.hello(s.Prefix[1:])
+		}
+	}
+	return nil
+}
+
+// hello tells a store which topics are read from their beginning, so that it tells their heads.
+func (c *Consumer) hello(store []byte) {
+	m := zmqwire.Message{Kind: zmqwire.ConsumerHello, Routing: store, Address: []byte(c.Address())}
+	switch {
+	case !c.wantsHeads():
+	case c.prefix && len(c.since) > 0:
+		m.Topics = append(m.Topics, nil) // all topics, as in obey
+	default:
+		for topic := range c.since {
+			m.Topics = append(m.Topics, []byte(topic))
+		}
+	}
+	c.say(&m)
+}
+
+// receive takes what has arrived: records, mostly.
+func (c *Consumer) receive(now time.Time) error {
+	if err := c.node.Sub[0].Drain(c.received); err != nil {
+		return err
+	}
+	for frames := c.received.Next(); frames != nil; frames = c.received.Next() {
+		if len(frames) == 2 {
+			// The header, but for the sequence, is the same in all records of a partition: it is decoded once.
+			header, sequence := zmqwire.SplitRecord(frames[0])
+			if !bytes.Equal(header, c.lastHeader) {
+				c.lastHeader, c.last = append(c.lastHeader[:0], header...), c.sources[string(header)]
+			}
+			if c.last.partition != nil {
+				c.record(c.last, sequence, frames[1])
+				continue
+			}
+		}
+		if err := c.hear(frames, now); err != nil {
+			c.node.Faults().Note(err)
+		}
+	}
+	return nil
+}
+
+// hear takes any message but a record of a known partition.
+func (c *Consumer) hear(frames [][]byte, now time.Time) error {
+	m := &c.message
+	if err := m.Decode(frames); err != nil {
+		return err
+	}
+	if err := m.Check(c.Address()); err != nil {
+		return err
+	}
+	if m.Kind == zmqwire.StoreHello {
+		c.hello(m.Address)
+		c.news = now
+		return nil
+	}
+	p := c.topics[string(m.Subject)][string(m.Address)]
+	if p == nil {
+		if !c.wants(string(m.Subject), string(m.Address)) {
+			return nil
+		}
+		if c.claims >= maxClaims {
+			c.forgetClaims()
+		}
+		if c.claims >= maxClaims {
+			return ErrClaims
+		}
+		if p = c.meet(m); p == nil {
+			return nil
+		}
+		c.claims++
+		if c.topics[p.Topic] == nil {
+			c.topics[p.Topic] = make(map[string]*partition)
+		}
+		c.topics[p.Topic][p.Partition] = p
+		c.news = now
+	}
+	switch m.Kind {
+	case zmqwire.Record, zmqwire.DirectRecord:
+		s := source{p, m.Kind == zmqwire.Record}
+		header, _ := zmqwire.SplitRecord(frames[0])
+		c.sources[string(header)] = s
+		c.lastHeader = c.lastHeader[:0]
+		c.record(s, m.Sequence, m.Content)
+	case zmqwire.DirectHead:
+		if m.Sequence >= p.Next() {
+			c.news = now
+		}
+		p.Saw(m.Sequence)
+	case zmqwire.Head:
+		p.Saw(m.Sequence)
+	}
+	c.backlog.Add(&p.Order)
+	return nil
+}
+
+// forgetClaims forgets the partitions that nobody gave a record of when asked. Whoever has one will tell of it again.
+func (c *Consumer) forgetClaims() {
+	for _, partitions := range c.topics {
+		for address, p := range partitions {
+			if !p.proved && !p.full && (p.Asked(p.Next()) || !p.Behind()) {
+				c.claims--
+				c.early -= int64(p.Forget())
+				delete(partitions, address)
+			}
+		}
+	}
+	maps.DeleteFunc(c.sources, func(_ string, s source) bool {
+		return c.topics[s.partition.Topic][s.partition.Partition] != s.partition
+	})
+	c.lastHeader, c.last = nil, source{}
+}
+
+// wants says whether a partition is to be read. It may be of a longer topic that begins like one of ours, say, or of one
+// that was unsubscribed a moment ago.
+func (c *Consumer) wants(topic, address string) bool {
+	_, wanted := c.subscription(topic)
+	return wanted && (c.only == "" || c.only == address)
+}
+
+// meet begins a partition of which m is the first sign, or not: a latest consumer begins at what is live.
+func (c *Consumer) meet(m *zmqwire.Message) *partition {
+	topic, address := string(m.Subject), string(m.Address)
+	since, _ := c.subscription(topic)
+	first, claimed := uint64(0), false
+	if c.first != nil {
+		if m.Kind == zmqwire.DirectRecord || m.Sequence == 1<<64-1 {
+			return nil
+		}
+		first, claimed = c.first(topic, address, m.Sequence), m.Kind != zmqwire.Record
+	} else if c.reset != Earliest && !c.node.Newcomer(address, since) {
+		switch m.Kind {
+		case zmqwire.Record:
+			first = m.Sequence
+		case zmqwire.Head:
+			// The highest sequence there is would make the first record of what follows it.
+			if first, claimed = m.Sequence+1, true; first == 0 {
+				return nil
+			}
+			if c.reset == LatestRecord {
+				first--
+			}
+		default:
+			return nil
+		}
+	} else if m.Kind == zmqwire.DirectRecord {
+		return nil
+	}
+	return &partition{Order: zmqwire.NewOrder(topic, address, first), claimed: claimed}
+}
+
+// record takes a record of a known partition: hands it over, keeps it for later, or notes that it is to be fetched.
+func (c *Consumer) record(s source, sequence uint64, content []byte) {
+	p := s.partition
+	if p.claimed && s.live {
+		p.claimed = false
+		first := sequence
+		if c.first != nil {
+			first = c.first(p.Topic, p.Partition, sequence)
+		}
+		if sequence < p.Next() && first < p.Next() {
+			c.early -= int64(p.Forget())
+			p.Restart(first)
+			p.Saw(sequence)
+		}
+	}
+	switch next := p.Next(); {
+	case sequence < next:
+		c.duplicates.Add(1)
+		return
+	case !s.live && !p.Asked(sequence):
+		// A C store sends one record more than it is asked for.
+		if sequence == 0 || !p.Asked(sequence-1) {
+			c.node.Faults().Note(ErrUnasked)
+		}
+		return
+	case sequence == next && p.full:
+		// It is kept already, and what came first stays.
+		c.duplicates.Add(1)
+	case sequence == next && c.give(p, sequence, content):
+		p.Took(len(content))
+		c.giveKept(p)
+	case sequence > next && c.mayKeep(int64(len(content))+zmqwire.RecordOverhead):
+		c.early += int64(p.Keep(sequence, content))
+	default:
+		p.Saw(sequence)
+	}
+	c.backlog.Add(&p.Order)
+}
+
+// mayKeep says whether a record may be kept before its turn: half of the room is for those whose turn it is.
+func (c *Consumer) mayKeep(size int64) bool {
+	return c.early+size <= c.most/2 && c.handover.held.Load()+c.early+size <= c.most
+}
+
+// giveKept hands over the records whose turn has come.
+func (c *Consumer) giveKept(p *partition) {
+	for content, ok := p.Kept(); ok; content, ok = p.Kept() {
+		if !c.give(p, p.Next(), content) {
+			if !p.full {
+				p.full = true
+				c.full = append(c.full, p)
+			}
+			return
+		}
+		c.early -= int64(len(content)) + zmqwire.RecordOverhead
+		p.Took(len(content))
+	}
+}
+
+// retryFull hands over what found no room before.
+func (c *Consumer) retryFull() {
+	full := c.full
+	c.full = nil
+	for _, p := range full {
+		p.full = false
+		c.giveKept(p)
+	}
+}
+
+// give adds a copy of a record to what is handed over, if there is room. Where there is none, the user wakes the node
+// when it has made some.
+func (c *Consumer) give(p *partition, sequence uint64, content []byte) bool {
+	size := int64(len(content)) + deliveryBytes
+	if c.noRoom(size) {
+		c.handover.starved.Store(true)
+		// The user may have made room before it could see that it is wanted.
+		if c.noRoom(size) {
+			return false
+		}
+	}
+	c.handover.held.Add(size)
+	if !p.proved {
+		p.proved = true
+		c.claims--
+	}
+	c.fresh = append(c.fresh, delivery{partition: p, sequence: sequence, content: c.copy(content)})
+	return true
+}
+
+func (c *Consumer) noRoom(size int64) bool {
+	held := c.handover.held.Load()
+	return held > 0 && held+c.early+size > c.most
+}
+
+// copy cuts the content's new home from a piece of memory: one allocation serves hundreds of records.
+func (c *Consumer) copy(content []byte) []byte {
+	if len(content) > pieceBytes/4 {
+		return bytes.Clone(content)
+	}
+	if len(content) > len(c.piece) {
+		c.piece = make([]byte, pieceBytes)
+	}
+	n := copy(c.piece, content)
+	home := c.piece[:n:n]
+	c.piece = c.piece[n:]
+	return home
+}
+
+// fetch asks for what is missing and returns when to ask again. While the user is slow, nothing is asked for.
+func (c *Consumer) fetch(now time.Time) time.Duration {
+	if c.backlog.Len() == 0 {
+		return longWait
+	}
+	room := c.most/2 - c.handover.held.Load()
+	if room <= 0 {
+		c.handover.starved.Store(true)
+		if room = c.most/2 - c.handover.held.Load(); room <= 0 {
+			return longWait
+		}
+	}
+	return c.backlog.Ask(now, int(room), func(o *zmqwire.Order, first uint64, count uint32) {
+		c.say(&zmqwire.Message{
+			Kind: zmqwire.Fetch, Routing: []byte(o.Partition), Address: []byte(c.Address()),
+			Subject: []byte(o.Topic), Sequence: first, Count: count,
+		})
+	})
+}
+
+// ended says, under UntilEnd, that the end is reached, and else when to look again. The end is where nothing known is
+// missing and everybody had time to tell what exists.
+func (c *Consumer) ended(now time.Time) (bool, time.Duration) {
+	if !c.untilEnd {
+		return false, longWait
+	}
+	// A node that was kept from running has heard nothing, and that says nothing.
+	if now.Sub(c.looked) > endQuiet+endQuiet/4 {
+		c.news = now
+	}
+	c.looked = now
+	if towers, peers := c.node.Connected(), c.node.Peers(); towers != c.towers || peers != c.peers {
+		c.towers, c.peers, c.news = towers, peers, now
+	}
+	if c.towers == 0 || c.backlog.Len() > 0 {
+		return false, longWait
+	}
+	quiet := now.Sub(c.news)
+	return quiet >= endQuiet, endQuiet - quiet
+}
