@@ -1,0 +1,122 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+const (
+	// controlFile is a socket in the folder of a running store. Who may open it may as well change the database.
+	controlFile = "control"
+	// checkpointFolder holds what a running store gives to one who makes a backup.
+	checkpointFolder = "backup"
+)
+
+// control lets other processes of this machine have a backup of a running store: its log grows and its tables come and
+// go, so that only the store itself can say which files make a whole.
+//
+// Who connects is given a checkpoint, a folder within the store's own, where tables are hard links: that takes no time
+// and no room. It hears "ok", copies the files wherever it wants, and hangs up; then the checkpoint is removed. So a
+// store never writes outside its folder, never waits for another disk, and keeps nothing for one who died.
+type control struct {
+	db       *database
+	dir      string
+	listener net.Listener
+	ended    chan struct{}
+
+	mu     sync.Mutex
+	guest  net.Conn // who is being served
+	closed bool
+}
+
+func listenControl(dir string, db *database) (*control, error) {
+	c := &control{db: db, dir: dir, ended: make(chan struct{})}
+	path := filepath.Join(dir, controlFile)
+	// The database's lock is held: what is there was left by a store that was killed.
+	err := errors.Join(os.RemoveAll(path), os.RemoveAll(c.checkpoint()))
+	if err != nil {
+		return nil, err
+	}
+	if c.listener, err = net.Listen("unix", path); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		c.listener.Close()
+		return nil, err
+	}
+	go c.run()
+	return c, nil
+}
+
+func (c *control) checkpoint() string { return filepath.Join(c.dir, checkpointFolder) }
+
+// run serves one guest after the other.
+func (c *control) run() {
+	defer close(c.ended)
+	for {
+		guest, err := c.listener.Accept()
+		if err != nil {
+			return
+		}
+		c.mu.Lock()
+		closed := c.closed
+		c.guest = guest
+		c.mu.Unlock()
+		if !closed {
+			c.serve(guest)
+		}
+		guest.Close()
+	}
+}
+
+func (c *control) serve(guest net.Conn) {
+	defer os.RemoveAll(c.checkpoint())
+	answer := "ok"
+	if err := guard(func() error { return c.db.pebble.Checkpoint(c.checkpoint(), pebble.WithFlushedWAL()) }); err != nil {
+		answer = plain(err)
+	}
+	if _, err := fmt.Fprintln(guest, answer); err == nil {
+		io.Copy(io.Discard, guest) // until it hangs up
+	}
+}
+
+// close returns when nobody is served any more.
+func (c *control) close() {
+	c.mu.Lock()
+	c.closed = true
+	if c.guest != nil {
+		c.guest.Close()
+	}
+	c.mu.Unlock()
+	c.listener.Close()
+	<-c.ended
+}
+
+// askCheckpoint has the store that runs on a folder make a checkpoint, which stays until the connection is closed.
+func askCheckpoint(ctx context.Context, dir string) (folder string, hold net.Conn, err error) {
+	var dialer net.Dialer
+	hold, err = dialer.DialContext(ctx, "unix", filepath.Join(dir, controlFile))
+	if err != nil {
+		return "", nil, fmt.Errorf("the store that runs on %s cannot be asked: %w: stop it first", dir, err)
+	}
+	defer context.AfterFunc(ctx, func() { hold.Close() })()
+	answer, err := bufio.NewReader(hold).ReadString('\n')
+	if answer == "ok\n" {
+		return filepath.Join(dir, checkpointFolder), hold, nil
+	}
+	hold.Close()
+	if err == nil {
+		err = errors.New(strings.TrimSpace(string(answer)))
+	}
+	return "", nil, fmt.Errorf("the store that runs on %s makes no checkpoint: %w", dir, err)
+}

@@ -1,0 +1,392 @@
+package store
+
+import (
+	stdcmp "cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/godafka/dafka/zmqwire"
+)
+
+var (
+	rounds = flag.Int("rounds", 0, "how many times TestRandomDamage damages a store; 0: 300 times, or what 30 seconds allow")
+	seed   = flag.Uint64("seed", 0, "what TestRandomDamage throws its dice with; 0: as chance has it")
+)
+
+// kept is what a database holds: the contents of each partition's records, by topic and address.
+type kept map[[2]string][]string
+
+// makeStore fills a store's folder with some partitions in several tables and a log, the way a store does: in commits
+// of several partitions. unfinished is called before the database is closed.
+func makeStore(t testing.TB, dir string, size int, unfinished func()) kept {
+	t.Helper()
+	db, err := openDatabase(dir, true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commits := db.newCommits()
+	dice := rand.New(rand.NewPCG(1, 2))
+	want := make(kept)
+	const turns = 600 // Pebble looks for a flipped bit in the square of the time that reading a commit takes
+	for turn := range turns {
+		var appends []*appended
+		for p := range 8 {
+			if dice.IntN(2) == 0 && p > 1 {
+				continue
+			}
+			name := [2]string{fmt.Sprintf("topic %d", p/3), fmt.Sprintf("P%d", p)}
+			if p == 7 {
+				name = [2]string{"\xff\xfe", "\x01"}
+			}
+			a := &appended{partition: &partition{Order: zmqwire.NewOrder(name[0], name[1], 0)}}
+			run := &zmqwire.Run{First: uint64(len(want[name]))}
+			for n := dice.IntN(2*size/turns/8) + 1; n > 0; {
+				content := fmt.Sprintf("%d of %q ", len(want[name]), name)
+				content += strings.Repeat(string(rune('a'+dice.IntN(26))), dice.IntN(300))
+				if run.Full(len(content)) {
+					a.runs = append(a.runs, run)
+					run = &zmqwire.Run{First: uint64(len(want[name]))}
+				}
+				run.Append([]byte(content))
+				want[name] = append(want[name], content)
+				n -= len(content)
+			}
+			a.runs, a.records = append(a.runs, run), uint64(len(want[name]))
+			appends = append(appends, a)
+		}
+		if err := commits.commit(appends); err != nil {
+			t.Fatal(err)
+		}
+		if turn%100 == 99 && turn < 450 {
+			if err := db.pebble.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	commits.close()
+	if unfinished != nil {
+		if err := db.pebble.LogData(nil, pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "Pebble is at rest", func() bool {
+			m := db.pebble.Metrics()
+			return m.Compact.NumInProgress == 0 && m.Flush.NumInProgress == 0 && m.Table.ObsoleteCount == 0
+		})
+		unfinished()
+	}
+	if err := db.close(); err != nil {
+		t.Fatal(err)
+	}
+	return want
+}
+
+// readStore reads through the database as a store does. What cannot be read is left out; the errors say so.
+func readStore(t testing.TB, dir string) (got kept, failures []error) {
+	t.Helper()
+	f, err := holdFolder(dir)
+	if err != nil {
+		return nil, []error{err}
+	}
+	defer f.release()
+	db, err := f.open()
+	if err != nil {
+		return nil, []error{err}
+	}
+	defer db.pebble.Close()
+	got = make(kept)
+	heads, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{headPrefix}, UpperBound: []byte{headPrefix + 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heads.Close()
+	for ok := heads.First(); ok; ok = heads.Next() {
+		topic, address, err := splitHeadKey(heads.Key())
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		records, err := decodeHead(heads.Key(), heads.Value())
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		contents, err := readPartition(t, db, string(topic), string(address), records)
+		if err != nil {
+			failures = append(failures, err)
+		}
+		got[[2]string{string(topic), string(address)}] = contents
+	}
+	if err := heads.Error(); err != nil {
+		failures = append(failures, err)
+	}
+	return got, failures
+}
+
+// readPartition asks for record after record, as one who fetches.
+func readPartition(t testing.TB, db *database, topic, address string, records uint64) (contents []string, err error) {
+	r := reader{db: db}
+	runs, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{runPrefix}, UpperBound: []byte{runPrefix + 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer runs.Close()
+	answers := zmqwire.Answers{}
+	answers.Add(&zmqwire.Message{
+		Kind: zmqwire.Fetch, Subject: []byte(topic), Routing: []byte(address), Address: []byte("R"), Count: uint32(records),
+	})
+	for answers.Len() > 0 {
+		answers.Serve(
+			func(c *zmqwire.Cursor) *zmqwire.Run {
+				var run *zmqwire.Run
+				if run, err = r.read(runs, c); run == nil && err == nil {
+					err = fmt.Errorf("record %d of %q %q is not there", c.Next(), topic, address)
+				}
+				return run
+			},
+			func(c *zmqwire.Cursor, run *zmqwire.Run, from, to int) int {
+				for i := from; i < to; i++ {
+					contents = append(contents, string(run.Content(i)))
+				}
+				return to - from
+			},
+			func(*zmqwire.Cursor) {},
+		)
+	}
+	return contents, err
+}
+
+// prefixes says where got holds anything but the first records of want's partitions.
+func prefixes(want, got kept) error {
+	for name, contents := range got {
+		if len(contents) > len(want[name]) {
+			return fmt.Errorf("%q has %d records instead of %d", name, len(contents), len(want[name]))
+		}
+		for i := range contents {
+			if contents[i] != want[name][i] {
+				return fmt.Errorf("record %d of %q is %.60q instead of %.60q", i, name, contents[i], want[name][i])
+			}
+		}
+	}
+	return nil
+}
+
+// same says whether nothing is missing.
+func same(want, got kept) bool {
+	return maps.EqualFunc(want, got, func(a, b []string) bool { return len(a) == len(b) })
+}
+
+// damage changes one file of a folder and says what it did.
+func damage(t testing.TB, dice *rand.Rand, dir string) string {
+	t.Helper()
+	files := filesIn(t, dir)
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(files)), func(name string) bool { return len(files[name]) == 0 })
+	name := names[dice.IntN(len(names))]
+	data := []byte(files[name])
+	path := filepath.Join(dir, name)
+	var what string
+	switch kind := dice.IntN(10); {
+	case kind < 5:
+		bit := dice.IntN(8 * len(data))
+		data[bit/8] ^= 1 << (bit % 8)
+		what = fmt.Sprintf("bit %d of byte %d flipped", bit%8, bit/8)
+	case kind < 8:
+		at := dice.IntN(len(data))
+		data = data[:at]
+		what = fmt.Sprintf("cut to %d bytes", at)
+	case kind < 9:
+		at := dice.IntN(len(data)) &^ 511
+		clear(data[at:min(at+512, len(data))])
+		what = fmt.Sprintf("512 bytes from %d are zero", at)
+	default:
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		return name + ": removed"
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name + ": " + what
+}
+
+func filesIn(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		files[name] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func copyFiles(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Damage of all kinds at random places of a store's folder: what is read is right or an error, Verify tells when
+// anything is missing, and what Repair leaves is right and sound.
+func TestRandomDamage(t *testing.T) {
+	t.Parallel()
+	closed, killed := filepath.Join(t.TempDir(), "closed"), filepath.Join(t.TempDir(), "killed")
+	want := makeStore(t, closed, 2<<20, func() { copyFiles(t, closed, killed) })
+	for _, dir := range []string{closed, killed} {
+		got, failures := readStore(t, dir)
+		if err := errors.Join(append(failures, prefixes(want, got))...); err != nil || !same(want, got) {
+			t.Fatalf("%s before any damage: %v", dir, err)
+		}
+		report, err := Verify(t.Context(), dir, nil)
+		if err != nil || !report.Sound() || report.Killed != (dir == killed) {
+			t.Fatalf("%s before any damage: %+v, %v", dir, report, err)
+		}
+	}
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("to repeat: go test ./store -run TestRandomDamage -rounds %d -seed %d", stdcmp.Or(*rounds, 300), *seed)
+	began, count := time.Now(), make(map[string]int)
+	for round := range stdcmp.Or(*rounds, 300) {
+		if *rounds == 0 && time.Since(began) > 30*time.Second {
+			t.Logf("ended after %d rounds: the machine is busy", round)
+			break
+		}
+		dice := rand.New(rand.NewPCG(*seed, uint64(round)))
+		base := closed
+		if dice.IntN(4) == 0 {
+			base = killed
+		}
+		dir := filepath.Join(t.TempDir(), "db")
+		copyFiles(t, base, dir)
+		what := filepath.Base(base) + ", " + damage(t, dice, dir)
+		for _, outcome := range checkDamaged(t, dir, what, want, base == killed) {
+			count[outcome]++
+		}
+		if t.Failed() {
+			t.Fatalf("round %d of seed %d", round, *seed)
+		}
+		os.RemoveAll(filepath.Dir(dir))
+	}
+	for _, outcome := range slices.Sorted(maps.Keys(count)) {
+		t.Logf("%6d rounds: %s", count[outcome], outcome)
+	}
+}
+
+func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outcomes []string) {
+	got, failures := readStore(t, dir)
+	if err := prefixes(want, got); err != nil {
+		t.Errorf("%s: what is read is wrong: %v", what, err)
+	}
+	lost := len(failures) > 0 || !same(want, got)
+	if len(failures) == 0 && lost && !killed && checkClosed(dir) == nil {
+		t.Errorf("%s: records are missing, and a store would not notice", what)
+	}
+	before := filesIn(t, dir)
+	report, err := Verify(t.Context(), dir, nil)
+	if err != nil {
+		t.Errorf("%s: Verify: %v", what, err)
+		return nil
+	}
+	if diff := cmp.Diff(before, filesIn(t, dir)); diff != "" {
+		t.Errorf("%s: Verify changed the folder", what)
+	}
+	sound := report.Sound()
+	// The end of a killed store's log is lost as in a power failure, and nobody can tell.
+	if tail := killed && len(failures) == 0 && strings.Contains(what, ".log: "); sound && lost && !tail {
+		t.Errorf("%s: Verify finds nothing wrong; reading says %v", what, failures)
+	} else if tail && sound && lost {
+		outcomes = append(outcomes, "the end of a killed store's log is gone: not to be told from a crash")
+	}
+	switch {
+	case !lost && sound:
+		outcomes = append(outcomes, "nothing is lost, and Verify finds nothing wrong")
+	case !lost:
+		outcomes = append(outcomes, "nothing is lost, and Verify reports the damage")
+	case got == nil:
+		outcomes = append(outcomes, "the database cannot be opened, and Verify reports the damage")
+	case sound:
+	case len(failures) == 0:
+		outcomes = append(outcomes, "records are missing, Pebble would not notice, and Verify reports the damage")
+	default:
+		outcomes = append(outcomes, "records cannot be read, and Verify reports the damage")
+	}
+
+	repaired, err := Repair(t.Context(), dir, nil)
+	if err != nil {
+		t.Errorf("%s: Repair: %v", what, err)
+		return outcomes
+	}
+	if (repaired.Old == "") != sound {
+		t.Errorf("%s: sound: %v, but Repair left %q", what, sound, repaired.Old)
+	}
+	after, failures := readStore(t, dir)
+	if err := errors.Join(append(failures, prefixes(want, after))...); err != nil {
+		t.Errorf("%s: after Repair: %v", what, err)
+	}
+	report, err = Verify(t.Context(), dir, nil)
+	if err != nil || !report.Sound() {
+		t.Errorf("%s: after Repair Verify says %+v, %v", what, report, err)
+	}
+	if repaired.Old == "" {
+		return outcomes
+	}
+	// All that could be read before is there, and the report is true.
+	for name, contents := range got {
+		if len(after[name]) < len(contents) {
+			t.Errorf("%s: Repair left %d records of %q, %d could be read before", what, len(after[name]), name, len(contents))
+		}
+	}
+	told, lostRecords := make(map[[2]string]int), uint64(0)
+	for _, p := range repaired.Partitions {
+		if p.Records > 0 {
+			told[[2]string{p.Topic, p.Partition}] = int(p.Records)
+		}
+		lostRecords += p.Lost
+	}
+	found, records := make(map[[2]string]int), 0
+	for name, contents := range after {
+		found[name] = len(contents)
+		records += len(contents)
+	}
+	if diff := cmp.Diff(found, told); diff != "" {
+		t.Errorf("%s: Repair tells something else (+) than it left (-):\n%s", what, diff)
+	}
+	if diff := cmp.Diff(before, filesIn(t, repaired.Old)); diff != "" {
+		t.Errorf("%s: Repair changed the old folder", what)
+	}
+	all := 0
+	for _, contents := range want {
+		all += len(contents)
+	}
+	switch {
+	case records == all:
+		outcomes = append(outcomes, "repaired, nothing lost")
+	case records == 0:
+		outcomes = append(outcomes, "repaired, nothing left")
+	default:
+		outcomes = append(outcomes, "repaired, something lost")
+	}
+	return outcomes
+}

@@ -1,0 +1,186 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+)
+
+// makeLevelDB writes a database as a C store does.
+
+func makeLevelDB(t *testing.T, dir string, contents kept, change func(*leveldb.DB) error) {
+	t.Helper()
+	// Small tables, so that there are several, and a log.
+	db, err := leveldb.OpenFile(dir, &opt.Options{WriteBuffer: 64 << 10, CompactionTableSize: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, records := range contents {
+		for sequence, content := range records {
+			var batch leveldb.Batch
+			batch.Put(keyOfC(recordOfC, name[0], name[1], uint64(sequence)), []byte(content))
+			batch.Put(keyOfC(headOfC, name[0], name[1]), binary.BigEndian.AppendUint64(nil, uint64(sequence)))
+			if err := db.Write(&batch, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if change != nil {
+		if err := change(db); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func keyOfC(kind byte, topic, address string, sequence ...uint64) []byte {
+	key := fmt.Appendf(nil, "%c%s\x00%s\x00", kind, topic, address)
+	for _, s := range sequence {
+		key = binary.BigEndian.AppendUint64(key, s)
+	}
+	return key
+}
+
+// contentsOfC are some partitions' records: many, none that is alike, empty ones and all bytes among them.
+func contentsOfC() kept {
+	contents := make(kept)
+	for p, name := range [][2]string{{"hello", "A"}, {"hello", "B"}, {"hello2", "A"}, {"\xff\xfe", "\x01"}} {
+		for sequence := range 500 * (p + 1) {
+			content := fmt.Sprintf("%d of %q %s", sequence, name, strings.Repeat("\x00\xff", sequence%100))
+			if sequence%50 == 7 {
+				content = ""
+			}
+			contents[name] = append(contents[name], content)
+		}
+	}
+	return contents
+}
+
+func TestImportLevelDB(t *testing.T) {
+	t.Parallel()
+	ofC, dir := filepath.Join(t.TempDir(), "c"), filepath.Join(t.TempDir(), "db")
+	want := contentsOfC()
+	makeLevelDB(t, ofC, want, nil)
+	before := filesIn(t, ofC)
+	for range 2 { // what is there already is compared
+		report, err := ImportLevelDB(t.Context(), ofC, dir, nil)
+		if err != nil || !report.Sound() {
+			t.Fatalf("%+v, %v", report, err)
+		}
+		got, failures := readStore(t, dir)
+		if diff := cmp.Diff(want, got); diff != "" || len(failures) > 0 {
+			t.Fatalf("%v, imported (-want +got):\n%s", failures, diff)
+		}
+	}
+	if diff := cmp.Diff(before, filesIn(t, ofC)); diff != "" {
+		t.Errorf("the C store was changed (-want +got):\n%s", diff)
+	}
+}
+
+// What cannot be brought in is told, and does not keep the rest away.
+func TestImportPartOfLevelDB(t *testing.T) {
+	t.Parallel()
+	ofC, dir := filepath.Join(t.TempDir(), "c"), filepath.Join(t.TempDir(), "db")
+	long := strings.Repeat("t", 300)
+	makeLevelDB(t, ofC, kept{
+		{"hello", "good"}: {"a", "b", "c"}, {"hello", "hole"}: {"a", "b", "c", "d"}, {"hello", "other"}: {"a", "b", "c"},
+		{"hello", "headless"}: {"a", "b"}, {"hello", "short"}: {"a", "b"}, {long, "A"}: {"a"}, {"hello", "ahead"}: {"a"},
+	}, func(db *leveldb.DB) error {
+		var batch leveldb.Batch
+		batch.Delete(keyOfC(recordOfC, "hello", "hole", 2))
+		batch.Delete(keyOfC(headOfC, "hello", "headless"))
+		batch.Put(keyOfC(headOfC, "hello", "short"), binary.BigEndian.AppendUint64(nil, 4))
+		return db.Write(&batch, nil)
+	})
+	into, err := OpenImporter(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []Record{
+		{"hello", "other", 0, []byte("a")}, {"hello", "other", 1, []byte("another")},
+		{"hello", "ahead", 0, []byte("a")}, {"hello", "ahead", 1, []byte("b")},
+	} {
+		if added, err := into.Add(&r); err != nil || !added {
+			t.Fatal(added, err)
+		}
+	}
+	if err := into.Close(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := ImportLevelDB(t.Context(), ofC, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Report{Partitions: []PartitionReport{
+		{"hello", "ahead", 1, 0, ""},
+		{"hello", "good", 3, 0, ""},
+		{"hello", "headless", 2, 0, ""},
+		{"hello", "hole", 2, 2, "records 2 to 2 are missing"},
+		{"hello", "other", 1, 2, `store: record 1 of topic "hello", partition "other": it is there already, with another content`},
+		{"hello", "short", 2, 3, "records 2 to 4 are missing"},
+		{long, "A", 0, 1, "topic is 300 bytes long, the protocol carries at most 255: name that the protocol does not carry"},
+	}}
+	for i := range report.Partitions { // the words of another package
+		if p := &report.Partitions[i]; p.Topic == long && strings.HasPrefix(p.Fault, "topic is 300 bytes long") {
+			p.Fault = want.Partitions[i].Fault
+		}
+	}
+	if diff := cmp.Diff(want, report); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
+	}
+	got, failures := readStore(t, dir)
+	if diff := cmp.Diff(kept{
+		{"hello", "ahead"}: {"a", "b"}, {"hello", "good"}: {"a", "b", "c"}, {"hello", "headless"}: {"a", "b"},
+		{"hello", "hole"}: {"a", "b"}, {"hello", "other"}: {"a", "another"}, {"hello", "short"}: {"a", "b"},
+	}, got); diff != "" || len(failures) > 0 {
+		t.Errorf("%v, imported (-want +got):\n%s", failures, diff)
+	}
+}
+
+func TestImportLevelDBErrors(t *testing.T) {
+	t.Parallel()
+	used, other, damaged := t.TempDir(), t.TempDir(), t.TempDir()
+	makeLevelDB(t, used, kept{{"hello", "A"}: {"a"}}, nil)
+	makeLevelDB(t, other, nil, func(db *leveldb.DB) error { return db.Put([]byte("key"), []byte("value"), nil) })
+	makeLevelDB(t, damaged, contentsOfC(), nil)
+	lock, err := vfs.Default.Lock(filepath.Join(used, lockFile)) // as LevelDB in C does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	tables, err := filepath.Glob(filepath.Join(damaged, "*.ldb"))
+	if err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	for _, table := range tables {
+		data, err := os.ReadFile(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[len(data)/3] ^= 4
+		if err := os.WriteFile(table, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ what, dir, want string }{
+		{"a C store that runs", used, "in use by a running store"},
+		{"another program's database", other, "no records of a Dafka store"},
+		{"an empty folder", t.TempDir(), "holds no C store's database"},
+		{"damage", damaged, "corrupt"},
+	} {
+		_, err := ImportLevelDB(t.Context(), test.dir, filepath.Join(t.TempDir(), "db"), nil)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v, want %q", test.what, err, test.want)
+		}
+	}
+}

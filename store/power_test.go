@@ -1,0 +1,185 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// powerTrial is a writer over a file system in memory whose power can be cut: then what was synced is left, and of the
+// rest as much as chance will have. It has no network: the trial hands the writer its records and reads its ACKs.
+//
+// Invariant: whenever the power is cut, the database opens, and has of each partition at least what was acked, with its
+// bytes, from 0 on, without holes.
+type powerTrial struct {
+	t *testing.T
+	*rand.Rand
+	fs     *vfs.MemFS
+	w      *writer
+	acked  map[string]uint64
+	cuts   int
+	tested int // records compared
+}
+
+// powerContent is a record's bytes; some are longer than a run and than a block of Pebble's log.
+func powerContent(partition string, sequence uint64) string {
+	padding := int(sequence*7919) % 300
+	if sequence%53 == 0 {
+		padding = 40_000
+	}
+	return fmt.Sprintf("%s %d %s", partition, sequence, strings.Repeat("x", padding))
+}
+
+func (p *powerTrial) database(fs vfs.FS) *database {
+	p.t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	db, err := pebble.Open("db", &pebble.Options{
+		// Small, so that what was logged moves into tables, and tables into others, between one cut and the next.
+		FS: fs, MemTableSize: 256 << 10, L0CompactionThreshold: 2, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{log},
+	})
+	if err != nil {
+		p.t.Fatalf("after %d cuts the database does not open: %v", p.cuts, err)
+	}
+	return &database{pebble: db, sync: pebble.Sync, log: log}
+}
+
+// open starts a writer over what the file system holds.
+func (p *powerTrial) open() {
+	p.t.Helper()
+	const nowhere = "tcp://127.0.0.1:1"
+	config := tower.NodeConfig{
+		Pub: []string{nowhere}, Sub: []string{nowhere}, Bind: "tcp://127.0.0.1:*", Logger: slog.New(slog.DiscardHandler),
+	}
+	var err error
+	if p.w, err = newWriter(config, p.database(p.fs), &counters{}); err != nil {
+		p.t.Fatal(err)
+	}
+	p.w.committer.Go(p.w.commit)
+}
+
+func (p *powerTrial) close() {
+	close(p.w.commits)
+	p.w.committer.Wait()
+	p.w.node.Close()
+	p.w.db.close()
+}
+
+// publish gives the writer each partition's next records, a few of them twice or too early.
+func (p *powerTrial) publish(partitions int) {
+	p.t.Helper()
+	for i := range partitions {
+		name := fmt.Sprint("P", i)
+		known, err := p.w.partition(&zmqwire.Message{Subject: []byte("hello"), Address: []byte(name)})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for range p.IntN(20) {
+			sequence := known.Next() + uint64(max(0, p.IntN(8)-6)) - min(known.Next(), uint64(max(0, p.IntN(8)-6)))
+			p.w.record(source{known, true}, sequence, []byte(powerContent(name, sequence)))
+		}
+	}
+}
+
+// hearAcks takes what the writer says.
+func (p *powerTrial) hearAcks() {
+	p.t.Helper()
+	for frames := p.w.out.Next(); frames != nil; frames = p.w.out.Next() {
+		var m zmqwire.Message
+		if err := m.Decode(frames); err != nil {
+			p.t.Fatal(err)
+		}
+		if m.Kind == zmqwire.Ack {
+			p.acked[string(m.Routing)] = max(p.acked[string(m.Routing)], m.Sequence+1)
+		}
+	}
+	p.w.out.Reset()
+}
+
+// cut is the file system as a power loss at this moment leaves it.
+func (p *powerTrial) cut() *vfs.MemFS {
+	p.cuts++
+	return p.fs.CrashClone(vfs.CrashCloneCfg{
+		UnsyncedDataPercent: []int{0, 0, 50, 100}[p.IntN(4)], RNG: rand.New(rand.NewPCG(p.Uint64(), 0)),
+	})
+}
+
+// check opens what a power loss left.
+func (p *powerTrial) check(fs *vfs.MemFS, partitions int) {
+	p.t.Helper()
+	db := p.database(fs)
+	defer db.close()
+	for i := range partitions {
+		name := fmt.Sprint("P", i)
+		got := stored(p.t, db, "hello", name)
+		if uint64(len(got)) < p.acked[name] {
+			p.t.Fatalf("cut %d: %d records of %s are left, %d were acked", p.cuts, len(got), name, p.acked[name])
+		}
+		for sequence, content := range got {
+			if want := powerContent(name, uint64(sequence)); content != want {
+				p.t.Fatalf("cut %d: record %d of %s is %.40q, want %.40q", p.cuts, sequence, name, content, want)
+			}
+		}
+		p.tested += len(got)
+	}
+}
+
+// TestPowerLossAtEachCommit cuts the power while a commit is under way, when it has returned, and when its ACKs are out:
+// some hundred times, and 50 times more for each round of DAFKA_TORTURE.
+func TestPowerLossAtEachCommit(t *testing.T) {
+	t.Parallel()
+	cuts := 300
+	if rounds, err := strconv.Atoi(os.Getenv("DAFKA_TORTURE")); err == nil {
+		cuts += 50 * rounds
+	}
+	total, tested, restarts := 0, 0, 0
+	for seed := uint64(0); total < cuts; seed++ {
+		p := &powerTrial{t: t, Rand: rand.New(rand.NewPCG(seed, 4)), fs: vfs.NewCrashableMem(), acked: make(map[string]uint64)}
+		partitions := 1 + p.IntN(4)
+		p.open()
+		for p.cuts < 150 {
+			p.publish(partitions)
+			p.w.handOver()
+			p.w.repeatAcks()
+			p.hearAcks()
+			if p.w.committing {
+				during := p.cut()
+				done := <-p.w.done
+				before := p.cut()
+				if err := p.w.settle(done); err != nil {
+					t.Fatal(err)
+				}
+				// What is acked from now on, the first of these need not have.
+				p.check(during, partitions)
+				p.hearAcks()
+				p.check(before, partitions)
+			}
+			after := p.cut()
+			p.check(after, partitions)
+			if p.IntN(10) == 0 {
+				// What was left is what the store goes on with.
+				after := p.cut()
+				p.close()
+				p.fs = after
+				p.open()
+				restarts++
+			}
+		}
+		p.close()
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+			return
+		}
+		total, tested = total+p.cuts, tested+p.tested
+	}
+	t.Logf("power cut %d times, the store restarted after %d of them: %d records compared, none that was acked lost", total, restarts, tested)
+}

@@ -1,0 +1,384 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+const (
+	// What waits for one requester within libzmq.
+	queueRecords = 4096
+	// stalledWait is when requesters whose queues were full are tried again.
+	stalledWait = time.Millisecond
+	// headsAtOnce is how many heads are told in one turn, maxHeadRequests how many requests for heads are under way.
+	headsAtOnce     = 512
+	maxHeadRequests = 4096
+)
+
+// ErrHeadRequests is the reason to drop a request for heads.
+const ErrHeadRequests zmqwire.Fault = "more requests for heads than can be answered at once"
+
+// reader is the half of a store that answers: which partitions there are, and what they hold. It reads nothing but the
+// database, so it only ever tells of what is on disk.
+type reader struct {
+	node *tower.Node
+	db   *database
+
+	// Of the node's goroutine.
+	received *zmqwire.Batch
+	out      *zmqwire.Batch
+	message  zmqwire.Message
+	answers  zmqwire.Answers
+	heads    []*headRequest
+	stalled  bool   // no requester has room
+	writer   string // the address of the store's other half
+	key      []byte
+	stored   zmqwire.Run // a run as it is in the database
+	gathered zmqwire.Run // a run made of small ones
+	stats    *counters
+}
+
+// headRequest is a node's question for the heads of one topic, or of all when it is empty.
+type headRequest struct {
+	requester, topic string
+	from             []byte // the first key not yet told
+}
+
+func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader, error) {
+	node, err := tower.Join(config, tower.Sockets{
+		Publish: zmqwire.XPUB,
+		// Each answer has one taker, so a full queue holds up that taker's answers only; Patience is never used up,
+		// because nothing is sent with waiting.
+		Send:      zmqwire.Options{SendLimit: queueRecords, Patience: stalledWait},
+		Subscribe: []zmqwire.Options{{}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	subscriptions := errors.Join(
+		node.Sub[0].Subscribe(string(byte(zmqwire.Fetch))),
+		node.Sub[0].Subscribe(string(byte(zmqwire.GetHeads))),
+		node.Sub[0].Subscribe(string(byte(zmqwire.ConsumerHello))+node.Address()),
+	)
+	if subscriptions != nil {
+		node.Close()
+		return nil, subscriptions
+	}
+	return &reader{
+		node: node, db: db, stats: stats,
+		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
+	}, nil
+}
+
+// run is the node. It returns when stopping says so.
+func (r *reader) run(stopping func() bool) error {
+	for !stopping() {
+		ready, err := r.node.Wait(r.idle(), func() bool { return stopping() || r.busy() && !r.stalled })
+		if err != nil {
+			return err
+		}
+		r.out.Reset()
+		if ready.Pub() {
+			if err := r.greetConsumers(); err != nil {
+				return err
+			}
+		}
+		if ready.Sub(0) {
+			if err := r.receive(); err != nil {
+				return err
+			}
+		}
+		if err := r.flush(); err != nil {
+			return err
+		}
+		if err := r.serve(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) busy() bool { return r.answers.Len() > 0 || len(r.heads) > 0 }
+
+func (r *reader) idle() time.Duration {
+	if r.busy() {
+		return stalledWait
+	}
+	return longWait
+}
+
+// greetConsumers answers the subscriptions of consumers that have just connected; they reply with their topics.
+func (r *reader) greetConsumers() error {
+	if err := r.node.Pub.Drain(r.received); err != nil {
+		return err
+	}
+	for frames := r.received.Next(); frames != nil; frames = r.received.Next() {
+		s, err := zmqwire.ParseSubscription(frames)
+		if err != nil {
+			r.node.Faults().Note(err)
+			continue
+		}
+		if !s.Ends && len(s.Prefix) > 1 && zmqwire.Kind(s.Prefix[0]) == zmqwire.StoreHello {
+			r.say(&zmqwire.Message{
+				Kind: zmqwire.StoreHello, Routing: s.Prefix[1:], Address: []byte(r.node.Address()),
+			})
+		}
+	}
+	return nil
+}
+
+// receive takes requests.
+func (r *reader) receive() error {
+	if err := r.node.Sub[0].Drain(r.received); err != nil {
+		return err
+	}
+	for frames := r.received.Next(); frames != nil; frames = r.received.Next() {
+		if err := r.hear(frames); err != nil {
+			r.node.Faults().Note(err)
+		}
+	}
+	return nil
+}
+
+func (r *reader) hear(frames [][]byte) error {
+	m := &r.message
+	if err := m.Decode(frames); err != nil {
+		return err
+	}
+	if err := m.Check(r.node.Address()); err != nil {
+		return err
+	}
+	if string(m.Address) == r.writer {
+		return nil // what the writer lacks, the reader has not
+	}
+	r.stalled = false
+	switch m.Kind {
+	case zmqwire.Fetch:
+		if !r.answers.Add(m) {
+			return zmqwire.ErrTooMany
+		}
+	case zmqwire.GetHeads:
+		return r.askHeads(string(m.Address), string(m.Routing))
+	case zmqwire.ConsumerHello:
+		var wrong error
+		for _, topic := range m.Topics {
+			wrong = errors.Join(wrong, r.askHeads(string(m.Address), string(topic)))
+		}
+		return wrong
+	}
+	return nil
+}
+
+// askHeads notes a request for heads. One that is under way begins anew, so that no head is older than the request.
+func (r *reader) askHeads(requester, topic string) error {
+	lower, _ := topicBounds(topic)
+	i := slices.IndexFunc(r.heads, func(h *headRequest) bool { return h.requester == requester && h.topic == topic })
+	if i >= 0 {
+		r.heads[i].from = lower
+		return nil
+	}
+	if len(r.heads) >= maxHeadRequests {
+		return ErrHeadRequests
+	}
+	r.heads = append(r.heads, &headRequest{requester: requester, topic: topic, from: lower})
+	return nil
+}
+
+// serve gives everyone who asked a turn.
+func (r *reader) serve() error {
+	r.stalled = r.busy()
+	if len(r.heads) > 0 {
+		if err := r.tellHeads(); err != nil {
+			return err
+		}
+	}
+	if r.answers.Len() == 0 {
+		return nil
+	}
+	r.out.Reset()
+	records, err := r.db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{runPrefix}, UpperBound: []byte{runPrefix + 1}})
+	if err != nil {
+		return fmt.Errorf("read runs: %w", err)
+	}
+	defer records.Close()
+	var failure error
+	sent := r.answers.Serve(
+		func(c *zmqwire.Cursor) *zmqwire.Run {
+			run, err := r.read(records, c)
+			if err != nil {
+				r.node.Faults().Note(err)
+				r.stats.damaged.Add(1)
+			}
+			return run
+		},
+		func(c *zmqwire.Cursor, run *zmqwire.Run, from, to int) int {
+			n, err := r.node.Pub.SendRun(c.Header, run, from, to, c.Load, false)
+			failure = errors.Join(failure, err)
+			r.stats.answered.Add(uint64(n))
+			return n
+		},
+		r.sayMore,
+	)
+	if sent > 0 || r.answers.Len() == 0 {
+		r.stalled = false
+	}
+	return errors.Join(failure, r.flush())
+}
+
+// read finds the run that holds the cursor's next record; nil when it is not stored. Where a partition grew slowly its
+// runs are small, and it gathers some of them. The run lives until the next read or move of records.
+func (r *reader) read(records *pebble.Iterator, c *zmqwire.Cursor) (*zmqwire.Run, error) {
+	next := c.Next()
+	r.key = appendRunKey(r.key[:0], c.Topic, c.Partition, next)
+	partition := len(r.key) - sequenceSize
+	// The last key at or below next is the last below next + 1.
+	if !records.SeekLT(append(r.key, 0)) {
+		return nil, records.Error()
+	}
+	if !bytes.HasPrefix(records.Key(), r.key[:partition]) || len(records.Key()) != len(r.key) {
+		return nil, nil
+	}
+	if err := r.decode(records); err != nil {
+		return nil, err
+	}
+	if r.stored.End() <= next {
+		return nil, nil
+	}
+	if r.stored.Size() >= zmqwire.RunBytes/4 {
+		return &r.stored, nil
+	}
+	g := &r.gathered
+	g.Reset(r.stored.First)
+	for {
+		for i := range r.stored.Len() {
+			g.Append(r.stored.Content(i))
+		}
+		if !records.Next() || len(records.Key()) != len(r.key) || !bytes.HasPrefix(records.Key(), r.key[:partition]) {
+			return g, records.Error()
+		}
+		if g.Size()+len(records.Value()) > zmqwire.RunBytes {
+			return g, nil
+		}
+		// What is damaged ends this run; the next read of it says so.
+		if err := r.decode(records); err != nil || r.stored.First != g.End() {
+			return g, nil
+		}
+	}
+}
+
+func (r *reader) decode(records *pebble.Iterator) error {
+	value, err := records.ValueAndErr()
+	if err != nil {
+		return err
+	}
+	return decodeRun(records.Key(), value, &r.stored)
+}
+
+// sayMore ends an answer. A C consumer does not ask for more than it was told of; so when there is more, it is told.
+func (r *reader) sayMore(c *zmqwire.Cursor) {
+	records, err := r.db.records(c.Topic, c.Partition)
+	if err != nil {
+		r.node.Faults().Note(err)
+		return
+	}
+	if records <= c.Next() {
+		return
+	}
+	r.sayHead(c.Requester, []byte(c.Topic), []byte(c.Partition), records-1)
+}
+
+// tellHeads tells the first request some heads, as many as the requester's queue takes; then it is another's turn.
+func (r *reader) tellHeads() error {
+	h := r.heads[0]
+	r.heads = r.heads[1:]
+	_, upper := topicBounds(h.topic)
+	heads, err := r.db.pebble.NewIter(&pebble.IterOptions{LowerBound: h.from, UpperBound: upper})
+	if err != nil {
+		return fmt.Errorf("read heads: %w", err)
+	}
+	defer heads.Close()
+
+	r.out.Reset()
+	ok := heads.First()
+	for ; ok && r.out.Len() < headsAtOnce; ok = heads.Next() {
+		if err := r.addHead(h.requester, heads.Key(), heads.Value()); err != nil {
+			r.node.Faults().Note(err)
+			r.stats.damaged.Add(1)
+		}
+	}
+	if err := heads.Error(); err != nil {
+		return fmt.Errorf("read heads: %w", err)
+	}
+	told, err := r.node.Pub.Send(r.out)
+	if err != nil {
+		return err
+	}
+	switch {
+	case told < r.out.Len():
+		// Refused heads are told again from the first of them on.
+		heads.First()
+		for range told {
+			heads.Next()
+		}
+		h.from = bytes.Clone(heads.Key())
+	case ok:
+		h.from = bytes.Clone(heads.Key())
+	default:
+		h = nil
+	}
+	if h != nil {
+		r.heads = append(r.heads, h)
+	}
+	if told > 0 || h == nil {
+		r.stalled = false
+	}
+	return nil
+}
+
+func (r *reader) addHead(requester string, key, value []byte) error {
+	topic, address, err := splitHeadKey(key)
+	if err != nil {
+		return err
+	}
+	records, err := decodeHead(key, value)
+	if err != nil {
+		return err
+	}
+	if records > 0 {
+		r.sayHead(requester, topic, address, records-1)
+	}
+	return nil
+}
+
+// flush sends what was said to several peers; what one of them has no room for is left out, and it asks again.
+func (r *reader) flush() error {
+	for r.out.Len() > 0 {
+		n, err := r.node.Pub.Send(r.out)
+		if err != nil {
+			return err
+		}
+		r.out.Cut(min(n+1, r.out.Len()))
+	}
+	return nil
+}
+
+func (r *reader) sayHead(requester string, topic, address []byte, sequence uint64) {
+	r.say(&zmqwire.Message{
+		Kind: zmqwire.DirectHead, Routing: []byte(requester), Address: address, Subject: topic, Sequence: sequence,
+	})
+}
+
+// say queues a message made of names that were checked.
+func (r *reader) say(m *zmqwire.Message) {
+	if err := r.out.AddMessage(m); err != nil {
+		r.node.Faults().Note(err)
+	}
+}

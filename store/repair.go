@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// Repaired is what Repair did.
+type Repaired struct {
+	Report
+	Old string // where the folder now is that was repaired; empty when nothing was wrong
+}
+
+// Repair makes of a damaged database one with all that can be read and checked: of each partition the records from 0 up
+// to the first that is damaged or missing. What lies behind is left out, since the records of a partition have no
+// holes: a store fetches it again. The old folder is kept under another name, and not changed. A database that is sound
+// is left alone.
+func Repair(ctx context.Context, dir string, progress Progress) (*Repaired, error) {
+	r, err := repair(ctx, filepath.Clean(dir), progress)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return r, nil
+}
+
+func repair(ctx context.Context, dir string, progress Progress) (*Repaired, error) {
+	f, err := holdFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.release()
+	found, err := f.verify(ctx, progress)
+	if err != nil {
+		return nil, err
+	}
+	if found.Sound() {
+		return &Repaired{Report: *found}, nil
+	}
+	fresh := dir + ".repaired"
+	if err := os.RemoveAll(fresh); err != nil { // of a repair that was broken off
+		return nil, err
+	}
+	r := &Repaired{Report: Report{Faults: found.Faults, Killed: found.Killed}}
+	if r.Partitions, err = f.salvageInto(ctx, fresh, progress); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(fresh))
+	}
+	if r.Old, err = f.replace(fresh); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// salvageInto makes a database of what can be read.
+func (f *folder) salvageInto(ctx context.Context, fresh string, progress Progress) ([]PartitionReport, error) {
+	s, err := f.salvage(progress)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openDatabase(fresh, true, quiet)
+	if err != nil {
+		return nil, err
+	}
+	fill := newFiller(db)
+	err = s.tally(ctx, fill.append)
+	if err == nil && !s.found.ours && s.found.strange > 0 {
+		err = fmt.Errorf("database %s was not made by a Dafka store: name the folder of one", f.dir)
+	}
+	err = errors.Join(err, fill.close())
+	if err == nil {
+		err = db.pebble.Flush() // what lies in tables is checked block by block
+	}
+	if err = errors.Join(err, db.close()); err != nil {
+		return nil, err
+	}
+	return s.found.report(), nil
+}
+
+// replace puts a new folder in the place of this one, which gets another name. On Linux the two change places in one
+// step, so that at no time a store that is started finds no folder, and makes an empty one.
+func (f *folder) replace(fresh string) (old string, err error) {
+	old = f.dir + ".damaged"
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(old); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		old = f.dir + ".damaged-" + strconv.Itoa(n)
+	}
+	if err = exchange(f.dir, fresh); err == nil {
+		err = os.Rename(fresh, old)
+	} else if errors.Is(err, errors.ErrUnsupported) {
+		if err = os.Rename(f.dir, old); err == nil {
+			err = os.Rename(fresh, f.dir)
+		}
+	}
+	if errors.Is(err, syscall.EBUSY) {
+		return "", fmt.Errorf("%s cannot be renamed, it is the root of a disk perhaps: what was repaired is in %s: run the store there", f.dir, fresh)
+	}
+	if err != nil {
+		return "", fmt.Errorf("what was repaired is in %s and cannot take the place of %s: %w: rename the folders", fresh, f.dir, err)
+	}
+	f.made = false // the lock's file moved with the old folder, and is no concern of the new one
+	return old, syncFolder(filepath.Dir(f.dir))
+}
+
+// syncFolder returns when the folder's entries are on disk.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

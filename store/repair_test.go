@@ -1,0 +1,208 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/go-cmp/cmp"
+)
+
+// makeRuns makes a database of one partition whose runs are those contents, and lets change spoil it.
+func makeRuns(t *testing.T, dir string, change func(db *pebble.DB) error, runs ...[]string) {
+	t.Helper()
+	db, err := openDatabase(dir, true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := newFiller(db)
+	for _, run := range runs {
+		for _, content := range run {
+			if err := fill.append("hello", "P", []byte(content)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := fill.commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := fill.close(); err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		if err := change(db.pebble); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Once more, so that no log is left from which what change took away could be read again.
+	if err := db.close(); err != nil {
+		t.Fatal(err)
+	}
+	options := databaseOptions(db.log)
+	if db.pebble, err = pebble.Open(dir, options); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is wrong between heads and runs is told, and Repair makes the best of it.
+func TestVerifyAndRepair(t *testing.T) {
+	t.Parallel()
+	head := appendPartition(nil, headPrefix, "hello", "P")
+	runKey := func(first uint64) []byte { return appendRunKey(nil, "hello", "P", first) }
+	setHead := func(records uint64) func(*pebble.DB) error {
+		return func(db *pebble.DB) error {
+			return db.Set(head, binary.BigEndian.AppendUint64(nil, records), pebble.Sync)
+		}
+	}
+	set := func(first uint64, contents ...string) func(*pebble.DB) error {
+		return func(db *pebble.DB) error {
+			return db.Set(runKey(first), encoded(runKey(first), runOf(first, contents...)), pebble.Sync)
+		}
+	}
+	all := []string{"a", "b", "c", "d", "e"}
+	for _, test := range []struct {
+		what   string
+		change func(*pebble.DB) error
+		report []PartitionReport // of Verify
+		left   []string
+	}{
+		{"nothing", nil, []PartitionReport{{"hello", "P", 5, 0, ""}}, all},
+		{"a head too high", setHead(7), []PartitionReport{{"hello", "P", 5, 2, "its head says 7 records"}}, all},
+		{"a head too low", setHead(3), []PartitionReport{{"hello", "P", 5, 0, "its head says 3 records, and there are 5"}}, all},
+		{"no head", func(db *pebble.DB) error { return db.Delete(head, pebble.Sync) },
+			[]PartitionReport{{"hello", "P", 5, 0, "its head says 0 records, and there are 5"}}, all},
+		{"a head of 7 bytes", func(db *pebble.DB) error { return db.Set(head, []byte("seven b"), pebble.Sync) },
+			[]PartitionReport{{"hello", "P", 5, 0, "its head is damaged"}}, all},
+		{"a hole", func(db *pebble.DB) error { return db.Delete(runKey(2), pebble.Sync) },
+			[]PartitionReport{{"hello", "P", 2, 3, "records 2 to 2 are missing"}}, all[:2]},
+		{"a hole at the beginning", func(db *pebble.DB) error { return db.Delete(runKey(0), pebble.Sync) },
+			[]PartitionReport{{"hello", "P", 0, 5, "records 0 to 1 are missing"}}, nil},
+		{"a hole at the end", func(db *pebble.DB) error { return db.Delete(runKey(3), pebble.Sync) },
+			[]PartitionReport{{"hello", "P", 3, 2, "its head says 5 records"}}, all[:3]},
+		{"an overlap", set(1, "b", "c"),
+			[]PartitionReport{{"hello", "P", 2, 3, "record 1 is there twice"}}, all},
+		{"a run in the wrong place", func(db *pebble.DB) error {
+			return db.Set(runKey(3), encoded(runKey(4), runOf(4, "d", "e")), pebble.Sync)
+		}, []PartitionReport{{"hello", "P", 3, 2, "record 3: stored data is damaged: checksum of run " +
+			`"rhello\x00P\x00\x00\x00\x00\x00\x00\x00\x00\x03"`}}, all[:3]},
+		{"a partition of which only the head is left", func(db *pebble.DB) error {
+			return errors.Join(db.Delete(runKey(0), pebble.Sync), db.Delete(runKey(2), pebble.Sync), db.Delete(runKey(3), pebble.Sync))
+		}, []PartitionReport{{"hello", "P", 0, 5, "its head says 5 records"}}, nil},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "db")
+			makeRuns(t, dir, func(db *pebble.DB) error {
+				if test.change == nil {
+					return nil
+				}
+				// A key that was deleted is gone when its table was written again.
+				if err := errors.Join(test.change(db), db.Flush()); err != nil {
+					return err
+				}
+				return db.Compact(t.Context(), []byte("a"), []byte("z"), false)
+			}, []string{"a", "b"}, []string{"c"}, []string{"d", "e"})
+			before := filesIn(t, dir)
+			report, err := Verify(t.Context(), dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(&Report{Partitions: test.report}, report); diff != "" {
+				t.Errorf("Verify (-want +got):\n%s", diff)
+			}
+			repaired, err := Repair(t.Context(), dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (repaired.Old == "") != report.Sound() {
+				t.Errorf("Repair of what Verify finds sound (%v) left the old folder %q", report.Sound(), repaired.Old)
+			}
+			if repaired.Old != "" {
+				if want := dir + ".damaged"; repaired.Old != want {
+					t.Errorf("the old folder is %s, want %s", repaired.Old, want)
+				}
+				if diff := cmp.Diff(before, filesIn(t, repaired.Old)); diff != "" {
+					t.Errorf("Repair changed the old folder (-want +got):\n%s", diff)
+				}
+			}
+			got, failures := readStore(t, dir)
+			if diff := cmp.Diff(test.left, got[[2]string{"hello", "P"}]); diff != "" || len(failures) > 0 {
+				t.Errorf("after Repair: %v; (-want +got):\n%s", failures, diff)
+			}
+			if report, err := Verify(t.Context(), dir, nil); err != nil || !report.Sound() {
+				t.Errorf("after Repair Verify says %+v, %v", report, err)
+			}
+		})
+	}
+}
+
+// A second repair does not overwrite what the first one kept, and what one that was broken off left is no hindrance.
+func TestRepairAgain(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "db")
+	spoil := func(db *pebble.DB) error {
+		return db.Set(appendPartition(nil, headPrefix, "hello", "P"), []byte("seven b"), pebble.Sync)
+	}
+	makeRuns(t, dir, spoil, []string{"a", "b"})
+	if err := os.Mkdir(dir+".repaired", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{dir + ".damaged", dir + ".damaged-2", dir + ".damaged-3"} {
+		repaired, err := Repair(t.Context(), dir, nil)
+		if err != nil || repaired.Old != want {
+			t.Fatalf("Repair kept %+v, %v, want %s", repaired, err, want)
+		}
+		makeRuns(t, dir, spoil)
+	}
+	names, err := filepath.Glob(dir + "*")
+	if want := []string{dir, dir + ".damaged", dir + ".damaged-2", dir + ".damaged-3"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("%q, %v, want %q", names, err, want)
+	}
+}
+
+// What is no store's folder, or one in use, is left alone.
+func TestOfflineErrors(t *testing.T) {
+	tw := openTower(t)
+	used := t.TempDir()
+	openStore(t, tw, used)
+	ofC, empty, future := t.TempDir(), t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(ofC, "CURRENT"), []byte("MANIFEST-000002\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	makeRuns(t, future, func(db *pebble.DB) error { return db.Set([]byte(versionKey), []byte("2"), pebble.Sync) })
+	for _, test := range []struct{ what, dir, want string }{
+		{"a store that runs", used, "in use by a running store: stop it first"},
+		{"no folder", filepath.Join(empty, "nothing"), "there is no folder"},
+		{"an empty folder", empty, "holds no store's database"},
+		{"a C store's folder", ofC, "dafka store import --leveldb"},
+		{"a later format", future, `format "2"`},
+	} {
+		before := map[string]string{}
+		if test.dir != used {
+			if _, err := os.Stat(test.dir); err == nil {
+				before = filesIn(t, test.dir)
+			}
+		}
+		_, verifying := Verify(t.Context(), test.dir, nil)
+		_, repairing := Repair(t.Context(), test.dir, nil)
+		for _, err := range []error{verifying, repairing} {
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s: error %v, want %q", test.what, err, test.want)
+			}
+		}
+		if len(before) > 0 {
+			if diff := cmp.Diff(before, filesIn(t, test.dir)); diff != "" {
+				t.Errorf("%s was changed (-want +got):\n%s", test.what, diff)
+			}
+		}
+	}
+}

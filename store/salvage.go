@@ -1,0 +1,547 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/batchrepr"
+	"github.com/cockroachdb/pebble/v2/record"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/sstable/block"
+	"github.com/cockroachdb/pebble/v2/sstable/block/blockkind"
+	"github.com/cockroachdb/pebble/v2/sstable/colblk"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/wal"
+
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// salvage reads the tables and logs of a store's folder one by one, without the manifest that makes a database of them.
+//
+// That is sound because a store deletes nothing and never changes a run: each run carries a checksum of its place and
+// its contents, so that a run is right wherever it is found, in a table that the manifest forgot as well.
+type salvage struct {
+	tables, logs []string
+	fault        func(file string, err error) // hears what cannot be read; may hear of one file several times
+	found        contents                     // so far
+	steps
+}
+
+// salvage prepares to read the folder's files; what cannot be read is passed over, unless fault is set.
+func (f *folder) salvage(progress Progress) (s *salvage, err error) {
+	s = &salvage{fault: func(string, error) {}}
+	s.steps.report = progress
+	if s.tables, err = f.files(isTable); err != nil {
+		return nil, err
+	}
+	if s.logs, err = f.files(isLog); err != nil {
+		return nil, err
+	}
+	for _, path := range slices.Concat(s.tables, s.logs) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		s.total += uint64(info.Size())
+	}
+	return s, nil
+}
+
+// entries are keys and values in the order of keys. Both are valid until the next step.
+type entries = iter.Seq2[[]byte, []byte]
+
+// all are the entries of all files in the order of keys. A key may come several times, once from each file that has it.
+//
+// The runs are not looked at before all heads are through: the partitions' names are what reading goes on with behind
+// damage, also in a table whose heads were in another file.
+func (s *salvage) all() entries {
+	return func(yield func(key, value []byte) bool) {
+		goesOn := true
+		each := func(key, value []byte) bool {
+			goesOn = yield(key, value)
+			return goesOn
+		}
+		s.between([]byte{}, []byte{runPrefix})(each)
+		if goesOn {
+			s.between([]byte{runPrefix}, nil)(each)
+		}
+	}
+}
+
+// between are the entries from one key on to below another, or to the end.
+func (s *salvage) between(lower, upper []byte) entries {
+	return func(yield func(key, value []byte) bool) {
+		var m merge
+		defer func() {
+			for _, p := range m {
+				p.stop()
+			}
+		}()
+		add := func(of entries) {
+			p := &pulled{}
+			p.next, p.stop = iter.Pull2(of)
+			if p.step() {
+				m = append(m, p)
+			}
+		}
+		for _, path := range s.tables {
+			add(s.table(path, lower, upper))
+		}
+		for _, path := range s.logs {
+			add(s.log(path, lower, upper))
+		}
+		heap.Init(&m)
+		for len(m) > 0 {
+			if !yield(m[0].key, m[0].value) {
+				return
+			}
+			if m[0].step() {
+				heap.Fix(&m, 0)
+			} else {
+				heap.Pop(&m)
+			}
+		}
+	}
+}
+
+// pulled are entries at one of them.
+type pulled struct {
+	next       func() (key, value []byte, ok bool)
+	stop       func()
+	key, value []byte
+}
+
+func (p *pulled) step() (ok bool) {
+	p.key, p.value, ok = p.next()
+	return ok
+}
+
+// merge is a heap: the smallest key comes first.
+type merge []*pulled
+
+func (m merge) Len() int           { return len(m) }
+func (m merge) Less(i, j int) bool { return bytes.Compare(m[i].key, m[j].key) < 0 }
+func (m merge) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
+func (m *merge) Push(x any)        { *m = append(*m, x.(*pulled)) }
+func (m *merge) Pop() any {
+	last := (*m)[len(*m)-1]
+	*m = (*m)[:len(*m)-1]
+	return last
+}
+
+// openTable opens a table by itself. Pebble may panic where a damaged length leads it astray.
+func openTable(path string) (*sstable.Reader, error) {
+	file, err := vfs.Default.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	readable, err := sstable.NewSimpleReadable(file)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	options := &pebble.Options{}
+	options.EnsureDefaults()
+	return sstable.NewReader(context.Background(), readable, options.MakeReaderOptions()) // closes readable when it fails
+}
+
+// guard makes an error of a panic within read.
+func guard(read func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, cause)
+		}
+	}()
+	return read()
+}
+
+// table gives the entries of a table between two keys. A block that cannot be read is left out.
+func (s *salvage) table(path string, lower, upper []byte) entries {
+	return func(yield func(key, value []byte) bool) {
+		fault := func(err error) { s.fault(filepath.Base(path), err) }
+		var t *sstable.Reader
+		err := guard(func() (err error) {
+			t, err = openTable(path)
+			return err
+		})
+		if err != nil {
+			fault(err)
+			return
+		}
+		defer t.Close()
+		var ends [][]byte
+		err = guard(func() (err error) {
+			ends, err = blockEnds(t)
+			return err
+		})
+		if err != nil {
+			fault(err) // blocks can be read, but not passed over
+		}
+		records, err := t.NewIter(block.NoTransforms, lower, upper, sstable.AssertNoBlobHandles)
+		if err != nil {
+			fault(err)
+			return
+		}
+		defer records.Close()
+
+		// Pebble's positions are moved by functions that may panic, too.
+		kv := records.First()
+		move := func(how func()) error {
+			kv = nil
+			return cmp.Or(guard(func() error { how(); return nil }), records.Error())
+		}
+		for from := lower; from != nil && (upper == nil || bytes.Compare(from, upper) < 0); {
+			err := move(func() { kv = records.SeekGE(from, 0) })
+			last, read := bytes.Clone(from), false
+			for ; kv != nil; err = move(func() { kv = records.Next() }) {
+				last, read = append(last[:0], kv.K.UserKey...), true
+				if kind := kv.K.Kind(); kind != pebble.InternalKeyKindSet && kind != pebble.InternalKeyKindSetWithDelete {
+					continue
+				}
+				value, _, err := kv.Value(nil)
+				if err != nil {
+					fault(err)
+					continue
+				}
+				s.step(uint64(len(last) + len(value)))
+				if !yield(last, value) {
+					return
+				}
+			}
+			if err == nil {
+				return
+			}
+			fault(err)
+			from = s.behind(ends, last, read)
+		}
+	}
+}
+
+// behind says where to go on in a table when what follows a key cannot be read, or, when that key was not read, what
+// begins there. Where the ends of blocks are not known, it is at the next partition that is.
+func (s *salvage) behind(ends [][]byte, last []byte, read bool) []byte {
+	if len(ends) == 0 {
+		return s.found.after(last)
+	}
+	bad, _ := slices.BinarySearchFunc(ends, last, bytes.Compare)
+	if read {
+		bad++
+	}
+	if bad >= len(ends)-1 {
+		return nil
+	}
+	return append(bytes.Clone(ends[bad]), 0)
+}
+
+// blockEnds gives for each block of a table a key that is not below its last and below the next block's first.
+func blockEnds(t *sstable.Reader) (ends [][]byte, err error) {
+	layout, err := t.Layout()
+	if err != nil {
+		return nil, err
+	}
+	for _, index := range layout.Index {
+		data, err := t.BlockReader().Read(context.Background(), block.NoReadEnv, nil, index, blockkind.SSTableIndex,
+			func(*block.Metadata, []byte) error { return nil })
+		if err != nil {
+			return nil, err
+		}
+		var i colblk.IndexIter
+		if err := i.Init(t.Comparer, data.BlockData(), block.NoTransforms); err != nil {
+			data.Release()
+			return nil, err
+		}
+		for ok := i.First(); ok; ok = i.Next() {
+			ends = append(ends, bytes.Clone(i.Separator()))
+		}
+		data.Release()
+	}
+	return ends, nil
+}
+
+// logBlock is the unit in which Pebble's logs are written: a commit begins anywhere, but none of its pieces crosses from
+// one block to the next. So reading can begin at each.
+const logBlock = 32 << 10
+
+// log gives the entries of a log between two keys. What cannot be read is left out, to the end of its block; behind it reading goes on
+// with the next commit. A log is kept in memory as a whole: it is no larger than a memtable.
+func (s *salvage) log(path string, lower, upper []byte) entries {
+	return func(yield func(key, value []byte) bool) {
+		type entry struct{ key, value []byte }
+		var all []entry
+		err := readLog(path, func(batch []byte) error {
+			return eachSet(batch, func(key, value []byte) {
+				if bytes.Compare(key, lower) >= 0 && (upper == nil || bytes.Compare(key, upper) < 0) {
+					all = append(all, entry{key, value})
+				}
+			})
+		})
+		if err != nil {
+			s.fault(filepath.Base(path), err)
+		}
+		slices.SortStableFunc(all, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
+		for _, e := range all {
+			s.step(uint64(len(e.key) + len(e.value)))
+			if !yield(e.key, e.value) {
+				return
+			}
+		}
+	}
+}
+
+// eachSet gives the keys and values that a batch sets; they point into it.
+func eachSet(batch []byte, set func(key, value []byte)) error {
+	if len(batch) < batchrepr.HeaderLen {
+		return fmt.Errorf("%w: a commit of %d bytes", ErrDamaged, len(batch))
+	}
+	for r := batchrepr.Read(batch); ; {
+		kind, key, value, ok, err := r.Next()
+		if err != nil || !ok {
+			return err
+		}
+		if kind == pebble.InternalKeyKindSet {
+			set(key, value)
+		}
+	}
+}
+
+// readLog gives each commit that a log holds and that can be read, in memory of its own. The error says what could not.
+func readLog(path string, commit func(batch []byte) error) error {
+	number, _, _ := wal.ParseLogFilename(filepath.Base(path))
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	open := func(from, to int64) *record.Reader {
+		return newLogReader(record.NewReader, io.NewSectionReader(file, from, to-from), uint64(number))
+	}
+	var faults []error
+	for from := int64(0); from < info.Size(); {
+		at := from
+		// A reader that fails looks through the rest of the file for the reason, so it is given no more than a block
+		// until there is something to read.
+		if _, err := open(from, min(from+logBlock, info.Size())).Next(); err == nil || from == 0 {
+			r := open(from, info.Size())
+			for {
+				at = from + r.Offset()
+				batch, err := nextCommit(r)
+				if err == io.EOF {
+					if from == 0 {
+						faults = append(faults, logEnd(file, from+r.Offset(), info.Size(), uint32(number)))
+					}
+					break
+				}
+				if err == nil {
+					err = commit(batch)
+				} else {
+					err = fmt.Errorf("%w: offset %d: %w", ErrDamaged, at, err)
+				}
+				if err != nil {
+					faults = append(faults, err)
+					break
+				}
+			}
+		}
+		from = (at/logBlock + 1) * logBlock
+	}
+	return errors.Join(faults...)
+}
+
+func nextCommit(r *record.Reader) ([]byte, error) {
+	one, err := r.Next()
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(one)
+}
+
+// newLogReader calls record.NewReader, whose second parameter has a type that only Pebble can name.
+func newLogReader[N ~uint64](open func(io.Reader, N) *record.Reader, r io.Reader, number uint64) *record.Reader {
+	return open(r, N(number))
+}
+
+var (
+	// errUnclosed is of a log without the mark that a store leaves when it is closed.
+	errUnclosed = errors.New("was not closed")
+	// errNoMark is of one that has something else in its place.
+	errNoMark = fmt.Errorf("%w: neither a commit nor the mark of the end", ErrDamaged)
+)
+
+// logEnd tells how a log ends at which Pebble finds nothing wrong: at the mark of a clean end, which is a piece of the
+// next log without contents, or at the end of the file, when the store was killed. A damaged number of the log makes
+// any piece look like the mark, and Pebble passes over what follows in silence.
+func logEnd(file io.ReaderAt, at, size int64, number uint32) error {
+	if at == size {
+		return errUnclosed
+	}
+	mark := [11]byte{6: 5, 7: byte(number + 1), 8: byte((number + 1) >> 8), 9: byte((number + 1) >> 16), 10: byte((number + 1) >> 24)}
+	var found [len(mark)]byte
+	if _, err := file.ReadAt(found[:], at); err != nil || found != mark {
+		return fmt.Errorf("%w: offset %d", errNoMark, at)
+	}
+	return nil
+}
+
+// contents tallies the entries of a store: which partitions there are, and how far each is sound. Heads come before
+// runs, in the order of keys, so all partitions whose heads can be read are known before the first run.
+type contents struct {
+	partitions map[string]*tally // by the beginning of its runs' keys
+	ours       bool              // something of a Dafka store was seen
+	strange    uint64            // keys that are not a Dafka store's
+}
+
+// tally is one partition's.
+type tally struct {
+	topic, address string
+	records        uint64 // sound: from 0 up to it, without a hole
+	known          uint64 // there were so many, says the head, or a run behind a hole
+	fault          string // the first thing wrong
+}
+
+func (c *contents) partition(key []byte) (*tally, error) {
+	if t := c.partitions[string(key)]; t != nil {
+		return t, nil
+	}
+	topic, address, err := splitHeadKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if c.partitions == nil {
+		c.partitions = make(map[string]*tally)
+	}
+	t := &tally{topic: string(topic), address: string(address)}
+	c.partitions[string(key)] = t
+	return t, nil
+}
+
+// head takes note of a partition's head. It returns nil when that is damaged.
+func (c *contents) head(key, value []byte) error {
+	runs := append([]byte{runPrefix}, key[1:]...)
+	t, err := c.partition(runs)
+	if err != nil {
+		return err
+	}
+	records, err := decodeHead(key, value)
+	if err != nil {
+		t.fail("its head is damaged")
+		return nil
+	}
+	t.known = max(t.known, records)
+	return nil
+}
+
+// after is the first key behind key at which a known partition's runs may begin; nil when there is none.
+func (c *contents) after(key []byte) (next []byte) {
+	if bytes.Compare(key, []byte{runPrefix}) < 0 {
+		return []byte{runPrefix}
+	}
+	for partition := range c.partitions {
+		if partition > string(key) && (next == nil || partition < string(next)) {
+			next = []byte(partition)
+		}
+	}
+	return next
+}
+
+func (t *tally) fail(format string, args ...any) {
+	if t.fault == "" {
+		t.fault = fmt.Sprintf(format, args...)
+	}
+}
+
+// lost is how many records are known of and not sound.
+func (t *tally) lost() uint64 { return t.known - min(t.known, t.records) }
+
+// report gives the partitions in the order of topics and addresses.
+func (c *contents) report() (partitions []PartitionReport) {
+	for _, t := range c.partitions {
+		partitions = append(partitions, PartitionReport{t.topic, t.address, t.records, t.lost(), t.fault})
+	}
+	slices.SortFunc(partitions, func(a, b PartitionReport) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return partitions
+}
+
+// tally reads all files, and gives keep each record that follows those which it has had of its partition, in order.
+func (s *salvage) tally(ctx context.Context, keep func(topic, address string, content []byte) error) error {
+	c := &s.found
+	var stored zmqwire.Run
+	for key, value := range s.all() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		switch {
+		case string(key) == versionKey:
+			c.ours = true
+			if string(value) != formatVersion {
+				return &versionError{version: string(value)}
+			}
+		case len(key) > 0 && key[0] == headPrefix:
+			if err := c.head(key, value); err != nil {
+				c.strange++
+				continue
+			}
+			c.ours = true
+		case len(key) > 0 && key[0] == runPrefix:
+			if err := c.run(key, value, &stored, keep); err != nil {
+				return err
+			}
+		default:
+			c.strange++
+		}
+	}
+	for _, t := range c.partitions {
+		if t.records < t.known {
+			t.fail("records %d to %d are missing", t.records, t.known-1)
+		}
+	}
+	return nil
+}
+
+// run tallies a run. One that begins below the partition's end is as good as one that begins there: a record is the
+// same in both.
+func (c *contents) run(key, value []byte, stored *zmqwire.Run, keep func(topic, address string, content []byte) error) error {
+	partition, first, err := splitRunKey(key)
+	if err != nil {
+		c.strange++
+		return nil
+	}
+	t, err := c.partition(partition)
+	if err != nil {
+		c.strange++
+		return nil
+	}
+	if err := decodeRun(key, value, stored); err != nil {
+		t.known = max(t.known, first+1)
+		return nil
+	}
+	c.ours = true
+	t.known = max(t.known, stored.End())
+	if first > t.records {
+		return nil
+	}
+	for t.records < stored.End() {
+		if keep != nil {
+			if err := keep(t.topic, t.address, stored.Content(int(t.records-first))); err != nil {
+				return err
+			}
+		}
+		t.records++
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+// Package store keeps what producers publish: every partition whole and in order in one Pebble database. It acks what
+// is on disk, and answers those who ask for what it has.
+//
+// A store is two nodes of the cluster over one database: a writer, which records, and a reader, which answers, so that
+// neither waits for the other.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// Reasons to drop a message.
+const (
+	ErrUnasked zmqwire.Fault = "DIRECT-RECORD that was not asked for"
+	ErrClaims  zmqwire.Fault = "more partitions announced without a record than can be looked into"
+)
+
+// Config is what a store needs. Only Dir must be set.
+type Config struct {
+	// Dir holds the database; it is made when it is not there, and serves one store at a time.
+	Dir string
+	// NoSync acks records that the operating system has and the disk may not have yet, as C stores do: a power loss
+	// then loses records that were acked.
+	NoSync bool
+	// Node says how the store joins the cluster. Address is the writer's; the reader gets a random one. When Bind has
+	// a fixed port, the reader listens on it and the writer on the next.
+	Node tower.NodeConfig
+}
+
+// Store is a running store. All methods may be called from any goroutine.
+type Store struct {
+	db      *database
+	writer  *writer
+	reader  *reader
+	control *control // nil when it cannot be
+	stats   counters
+
+	stopping atomic.Bool
+	closing  sync.Once
+	closed   chan struct{} // both nodes have ended
+	failure  error         // why, if not by Close; read after closed
+	result   error         // of Close
+}
+
+type counters struct {
+	records, duplicates, commits, answered, damaged atomic.Uint64
+}
+
+// Open opens the database and starts the store's nodes. It does not wait for a tower. A folder that is in use, cannot
+// be written or holds something else is an error.
+func Open(config Config) (*Store, error) {
+	if config.Dir == "" {
+		return nil, errors.New("store: no folder for the database: set Dir")
+	}
+	if config.Node.Logger == nil {
+		config.Node.Logger = slog.New(slog.DiscardHandler)
+	}
+	reading, writing, err := split(config.Node)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	s := &Store{closed: make(chan struct{})}
+	if s.db, err = openDatabase(config.Dir, config.NoSync, config.Node.Logger); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if s.reader, err = newReader(reading, s.db, &s.stats); err != nil {
+		return nil, fmt.Errorf("store: %w", errors.Join(err, s.db.close()))
+	}
+	if s.writer, err = newWriter(writing, s.db, &s.stats); err != nil {
+		return nil, fmt.Errorf("store: %w", errors.Join(err, s.reader.node.Close(), s.db.close()))
+	}
+	s.reader.writer = s.writer.node.Address()
+	if s.control, err = listenControl(config.Dir, s.db); err != nil {
+		config.Node.Logger.Warn("no backup can be made while this store runs", "error", err.Error())
+	}
+	go s.run()
+	return s, nil
+}
+
+// split makes of a store's configuration those of its two nodes.
+func split(config tower.NodeConfig) (reading, writing tower.NodeConfig, err error) {
+	reading, writing = config, config
+	reading.Address = ""
+	reading.Logger, writing.Logger = config.Logger.With("node", "reader"), config.Logger.With("node", "writer")
+	host, port, err := net.SplitHostPort(strings.TrimPrefix(config.Bind, "tcp://"))
+	if config.Bind == "" || err != nil || port == "*" {
+		return reading, writing, nil // what is wrong with it, binding says
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || n == 1<<16-1 {
+		return reading, writing, fmt.Errorf("bind %s: a store listens on its port and on the next: want 1 to 65534", config.Bind)
+	}
+	writing.Bind = "tcp://" + net.JoinHostPort(host, strconv.FormatUint(n+1, 10))
+	return reading, writing, nil
+}
+
+// run runs both nodes. When one fails the other ends too: half a store would mislead everyone.
+func (s *Store) run() {
+	var nodes sync.WaitGroup
+	var writing, reading error
+	nodes.Go(func() {
+		writing = s.writer.run(s.stopping.Load)
+		s.stop()
+	})
+	nodes.Go(func() {
+		reading = s.reader.run(s.stopping.Load)
+		s.stop()
+	})
+	nodes.Wait()
+	if err := errors.Join(writing, reading); err != nil {
+		s.failure = fmt.Errorf("store: %w", err)
+	}
+	close(s.closed)
+}
+
+func (s *Store) stop() {
+	s.stopping.Store(true)
+	s.writer.node.Wake()
+	s.reader.node.Wake()
+}
+
+// Wait returns when the store was closed (nil), when it failed (why), or when ctx ends (its error). A store that failed
+// acks nothing any more; it must be closed all the same.
+func (s *Store) Wait(ctx context.Context) error {
+	select {
+	case <-s.closed:
+		return s.failure
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close commits and acks what was received, ends the store and returns when it is gone. A second call waits for the
+// first and returns the same.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.stop()
+		<-s.closed
+		if s.control != nil {
+			s.control.close()
+		}
+		s.result = errors.Join(s.failure, s.writer.node.Close(), s.reader.node.Close(), s.db.close())
+	})
+	return s.result
+}
+
+// Connected is the number of towers the store hears.
+func (s *Store) Connected() int { return min(s.writer.node.Connected(), s.reader.node.Connected()) }
+
+// Stats is what a store has done since it was opened.
+type Stats struct {
+	Records    uint64 // stored and acked
+	Duplicates uint64 // received again
+	Commits    uint64
+	Answered   uint64 // records sent to those who asked
+	Damaged    uint64 // runs and heads that could not be read
+	Towers     int    // towers heard
+	Peers      int    // other nodes known
+	Faults     map[zmqwire.Fault]uint64
+}
+
+// Stats is a snapshot.
+func (s *Store) Stats() Stats {
+	faults := s.writer.node.Faults().Counts()
+	for reason, count := range s.reader.node.Faults().Counts() {
+		faults[reason] += count
+	}
+	return Stats{
+		Records: s.stats.records.Load(), Duplicates: s.stats.duplicates.Load(), Commits: s.stats.commits.Load(),
+		Answered: s.stats.answered.Load(), Damaged: s.stats.damaged.Load(),
+		Towers: s.Connected(), Peers: s.writer.node.Peers(), Faults: faults,
+	}
+}

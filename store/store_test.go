@@ -1,0 +1,923 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+func openStore(t testing.TB, tw *tower.Tower, dir string) *Store {
+	t.Helper()
+	s, err := Open(Config{Dir: dir, Node: at(tw)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// openOver opens a store over a file system of the test's making.
+func openOver(t testing.TB, tw *tower.Tower, fs vfs.FS) *Store {
+	t.Helper()
+	s := &Store{closed: make(chan struct{}), db: databaseOver(t, fs)}
+	config := at(tw)
+	config.Logger = s.db.log
+	var err error
+	if s.reader, err = newReader(config, s.db, &s.stats); err != nil {
+		t.Fatal(err)
+	}
+	if s.writer, err = newWriter(config, s.db, &s.stats); err != nil {
+		t.Fatal(err)
+	}
+	s.reader.writer = s.writer.node.Address()
+	go s.run()
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func databaseOver(t testing.TB, fs vfs.FS) *database {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	db, err := pebble.Open("db", &pebble.Options{
+		FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{log},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &database{pebble: db, sync: pebble.Sync, log: log}
+}
+
+// writerAlone makes a writer whose tower does not exist, and which does not run.
+func writerAlone(t testing.TB) *writer {
+	t.Helper()
+	const nowhere = "tcp://127.0.0.1:1"
+	db := databaseOver(t, vfs.NewMem())
+	w, err := newWriter(tower.NodeConfig{Pub: []string{nowhere}, Sub: []string{nowhere}, Bind: "tcp://127.0.0.1:*"}, db, &counters{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.node.Close()
+		db.close()
+	})
+	return w
+}
+
+// visit joins a peer that the store's two nodes hear, and that hears them.
+func visit(t testing.TB, tw *tower.Tower, s *Store, address string, respond func(*peer, *zmqwire.Message)) *peer {
+	t.Helper()
+	p := join(t, tw, address, respond, "", "L"+address)
+	meetReader(t, p)
+	eventually(t, "the writer listens", func() bool {
+		return p.subscribed("M") && p.subscribed("H") && p.subscribed("D"+s.writer.node.Address())
+	})
+	// The writer says nothing by itself: it acks a record of a partition that no test minds, again and again.
+	meeting := zmqwire.Message{
+		Kind: zmqwire.Record, Routing: []byte("meeting"), Address: []byte(address), Subject: []byte("meeting"),
+	}
+	said := time.Time{}
+	eventually(t, "an ACK", func() bool {
+		if time.Since(said) > 50*time.Millisecond {
+			said = time.Now()
+			p.say(meeting)
+		}
+		return slices.ContainsFunc(p.heard(zmqwire.Ack), func(m *zmqwire.Message) bool { return string(m.Routing) == address })
+	})
+	return p
+}
+
+// meetReader waits until the store's reader hears the peer and is heard.
+func meetReader(t testing.TB, p *peer) {
+	t.Helper()
+	eventually(t, "the reader listens", func() bool { return p.subscribed("F") && p.subscribed("G") })
+	eventually(t, "a STORE-HELLO", func() bool { return len(p.heard(zmqwire.StoreHello)) > 0 })
+}
+
+// record is one of partition "P" of topic "hello", unless a test changes it.
+func recordMessage(kind zmqwire.Kind, s *Store, sequence uint64, content string) zmqwire.Message {
+	m := zmqwire.Message{
+		Kind: kind, Routing: []byte("hello"), Address: []byte("P"), Subject: []byte("hello"),
+		Sequence: sequence, Content: []byte(content),
+	}
+	if kind == zmqwire.DirectRecord {
+		m.Routing = []byte(s.writer.node.Address())
+	}
+	return m
+}
+
+func content(sequence uint64) string { return fmt.Sprintf("content %d", sequence) }
+
+// fill stores records of partition "P" of topic "hello", from sequence first on.
+func fill(t testing.TB, p *peer, s *Store, first, end uint64) {
+	t.Helper()
+	for sequence := first; sequence < end; sequence++ {
+		p.say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
+	}
+	eventually(t, fmt.Sprintf("ACK of record %d", end-1), func() bool { return p.lastAck("P") == end-1 })
+}
+
+// lastAck is the newest ACK of a partition; 2^64-1 when there is none.
+func (p *peer) lastAck(partition string) uint64 {
+	for _, m := range slices.Backward(p.heard(zmqwire.Ack)) {
+		if string(m.Routing) == partition {
+			return m.Sequence
+		}
+	}
+	return 1<<64 - 1
+}
+
+type fetch struct {
+	Topic, Partition string
+	First            uint64
+	Count            uint32
+}
+
+func (p *peer) fetches(partition string) (fetches []fetch) {
+	for _, m := range p.heard(zmqwire.Fetch) {
+		if string(m.Routing) == partition {
+			fetches = append(fetches, fetch{string(m.Subject), partition, m.Sequence, m.Count})
+		}
+	}
+	return fetches
+}
+
+// given is what one requester was sent.
+type given struct {
+	Records []string // sequence and content
+	Heads   []string // topic, partition and sequence
+}
+
+func (p *peer) given(requester string) (g given) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.messages {
+		switch {
+		case string(m.Routing) != requester:
+		case m.Kind == zmqwire.DirectRecord:
+			g.Records = append(g.Records, fmt.Sprintf("%d %s", m.Sequence, m.Content))
+		case m.Kind == zmqwire.DirectHead:
+			g.Heads = append(g.Heads, fmt.Sprintf("%q %q %d", m.Subject, m.Address, m.Sequence))
+		}
+	}
+	slices.Sort(g.Heads)
+	return g
+}
+
+func lines(first, end uint64) (lines []string) {
+	for sequence := first; sequence < end; sequence++ {
+		lines = append(lines, fmt.Sprintf("%d %s", sequence, content(sequence)))
+	}
+	return lines
+}
+
+func (p *peer) fetch(requester, topic, partition string, first uint64, count uint32) {
+	p.say(zmqwire.Message{
+		Kind: zmqwire.Fetch, Routing: []byte(partition), Address: []byte(requester), Subject: []byte(topic),
+		Sequence: first, Count: count,
+	})
+}
+
+func (p *peer) getHeads(requester, topic string) {
+	p.say(zmqwire.Message{Kind: zmqwire.GetHeads, Routing: []byte(topic), Address: []byte(requester)})
+}
+
+// answered waits until what was asked for before is answered: everybody's turn comes before his who asks last.
+func answered(t testing.TB, p *peer, mark string) {
+	t.Helper()
+	p.getHeads(mark, "meeting")
+	eventually(t, "heads of topic meeting", func() bool { return len(p.given(mark).Heads) > 0 })
+	p.fetch(mark, "meeting", p.node.Address(), 0, 1)
+	eventually(t, "the record of topic meeting", func() bool { return len(p.given(mark).Records) > 0 })
+}
+
+// stored reads a partition from a database, and insists on runs without holes and overlaps.
+func stored(t testing.TB, db *database, topic, address string) (contents []string) {
+	t.Helper()
+	first := appendPartition(nil, runPrefix, topic, address)
+	records, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: append(slices.Clone(first[:len(first)-1]), 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer records.Close()
+	var run zmqwire.Run
+	for ok := records.First(); ok; ok = records.Next() {
+		if err := decodeRun(records.Key(), records.Value(), &run); err != nil {
+			t.Fatal(err)
+		}
+		if run.First != uint64(len(contents)) {
+			t.Fatalf("%s %s: a run begins at %d behind %d records", topic, address, run.First, len(contents))
+		}
+		contents = append(contents, contentsOf(&run)...)
+	}
+	n, err := db.records(topic, address)
+	if err != nil || n != uint64(len(contents)) {
+		t.Fatalf("%s %s: head says %d records, runs hold %d (%v)", topic, address, n, len(contents), err)
+	}
+	return contents
+}
+
+// An ACK promises that the records survive power loss. So at each ACK the power is cut: what was not synced is gone.
+func TestAckedRecordsSurviveACrash(t *testing.T) {
+	t.Parallel()
+	const records, partitions = 600, 3
+	tw := openTower(t)
+	fs := vfs.NewCrashableMem()
+	s := openOver(t, tw, fs)
+	type crash struct {
+		partition string
+		acked     uint64
+		fs        *vfs.MemFS
+	}
+	var mu sync.Mutex
+	var crashes []crash
+	p := visit(t, tw, s, "PEER", func(p *peer, m *zmqwire.Message) {
+		if m.Kind == zmqwire.Ack && string(m.Subject) == "hello" {
+			mu.Lock()
+			crashes = append(crashes, crash{string(m.Routing), m.Sequence, fs.CrashClone(vfs.CrashCloneCfg{})})
+			mu.Unlock()
+		}
+	})
+	say := func(partition int, sequence uint64) {
+		m := recordMessage(zmqwire.Record, s, sequence, fmt.Sprintf("%d of %d", sequence, partition))
+		m.Address = fmt.Append(nil, "P", partition)
+		p.say(m)
+	}
+	for sequence := range uint64(records) {
+		for partition := range partitions {
+			say(partition, sequence)
+		}
+		if sequence%20 == 0 {
+			// Let the store commit what it has, or all would be one commit.
+			eventually(t, "an ACK", func() bool { return p.lastAck("P0") == sequence })
+		}
+	}
+	for partition := range partitions {
+		eventually(t, "the last ACK", func() bool { return p.lastAck(fmt.Sprint("P", partition)) == records-1 })
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(crashes) < 30 {
+		t.Fatalf("%d ACKs: too few to tell", len(crashes))
+	}
+	for _, crash := range crashes {
+		db := databaseOver(t, crash.fs)
+		for partition := range partitions {
+			name := fmt.Sprint("P", partition)
+			got := stored(t, db, "hello", name)
+			if name == crash.partition && uint64(len(got)) <= crash.acked {
+				t.Errorf("after a crash at ACK %d of %s: %d records", crash.acked, name, len(got))
+			}
+			for sequence, content := range got {
+				if want := fmt.Sprintf("%d of %d", sequence, partition); content != want {
+					t.Fatalf("after a crash, record %d of %s is %q", sequence, name, content)
+				}
+			}
+		}
+		if err := db.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// When the disk fails the store ends, says why, and acks nothing of the commit that failed.
+func TestFailedCommitAcksNothing(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	full := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	})}
+	fs := vfs.NewCrashableMem()
+	s := openOver(t, tw, errorfs.Wrap(fs, full))
+	p := visit(t, tw, s, "PEER", nil)
+	fill(t, p, s, 0, 10)
+	full.On()
+	for sequence := uint64(10); sequence < 20; sequence++ {
+		p.say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), waitAtMost)
+	defer cancel()
+	err := s.Wait(ctx)
+	if err == nil || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) || !strings.Contains(err.Error(), "nothing more is acked") {
+		t.Errorf("Wait after a failed commit: %v", err)
+	}
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+		t.Errorf("Close after a failed commit: %v", err)
+	}
+	if acked := p.lastAck("P"); acked != 9 {
+		t.Errorf("ACK %d, and nothing after 9 can be stored", acked)
+	}
+	db := databaseOver(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+	defer db.close()
+	if got := stored(t, db, "hello", "P"); len(got) < 10 || got[9] != content(9) {
+		t.Errorf("after the failure %d records are left of 10 acked", len(got))
+	}
+}
+
+func TestReopenedStoreGoesOn(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	dir := t.TempDir()
+	s := openStore(t, tw, dir)
+	p := visit(t, tw, s, "PEER", nil)
+	fill(t, p, s, 0, 300)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(context.Background()); err != nil {
+		t.Errorf("Wait after Close: %v", err)
+	}
+	p.end()
+
+	s = openStore(t, tw, dir)
+	p = visit(t, tw, s, "PEER2", nil)
+	p.getHeads("R", "hello")
+	p.fetch("R", "hello", "P", 0, 300)
+	answered(t, p, "MARK")
+	eventually(t, "300 records", func() bool { return len(p.given("R").Records) >= 300 })
+	want := given{Records: lines(0, 300), Heads: []string{`"hello" "P" 299`}}
+	if diff := cmp.Diff(want, p.given("R")); diff != "" {
+		t.Errorf("after it was opened again (-want +got):\n%s", diff)
+	}
+	fill(t, p, s, 300, 310)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Stats().Records; got != 11 { // and one of topic meeting
+		t.Errorf("Stats: %d records stored, want 11", got)
+	}
+}
+
+// A lost ACK would let a producer wait for ever. So what the store has it acks again.
+func TestAcksAgain(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	dir := t.TempDir()
+	s := openStore(t, tw, dir)
+	p := visit(t, tw, s, "PEER", nil)
+	fill(t, p, s, 0, 5)
+	for _, reopened := range []bool{false, true} {
+		if reopened {
+			s.Close()
+			p.end()
+			s = openStore(t, tw, dir)
+			p = visit(t, tw, s, "PEER2", nil)
+		}
+		for _, test := range []struct {
+			what string
+			say  zmqwire.Message
+		}{
+			{"the last record again", recordMessage(zmqwire.Record, s, 4, "another")},
+			{"an older record again", recordMessage(zmqwire.Record, s, 1, "another")},
+			{"an answer again", recordMessage(zmqwire.DirectRecord, s, 3, "another")},
+			{"HEAD at the head", recordMessage(zmqwire.Head, s, 4, "")},
+			{"HEAD below the head", recordMessage(zmqwire.Head, s, 0, "")},
+		} {
+			p.forget()
+			p.say(test.say)
+			eventually(t, "ACK after "+test.what, func() bool { return p.lastAck("P") == 4 })
+			if got := p.fetches("P"); len(got) > 0 {
+				t.Errorf("%s: %v", test.what, got)
+			}
+		}
+	}
+	if got := s.Stats().Duplicates; got < 3 {
+		t.Errorf("Stats: %d duplicates, want 3 at least", got)
+	}
+	s.Close()
+	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.close()
+	want := []string{content(0), content(1), content(2), content(3), content(4)}
+	if diff := cmp.Diff(want, stored(t, db, "hello", "P")); diff != "" {
+		t.Errorf("stored records (-want +got):\n%s", diff)
+	}
+}
+
+// Each step makes a gap, or makes one larger; exactly what is missing is asked for, from the first record not stored.
+func TestGapsAreFetched(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		what   string
+		stored uint64
+		say    func(s *Store) zmqwire.Message
+		want   fetch
+		acked  uint64 // in the end
+	}{
+		{"HEAD of an unknown partition", 0, func(s *Store) zmqwire.Message { return recordMessage(zmqwire.Head, s, 9, "") },
+			fetch{"hello", "P", 0, 10}, 9},
+		{"HEAD 0 of an unknown partition", 0, func(s *Store) zmqwire.Message { return recordMessage(zmqwire.Head, s, 0, "") },
+			fetch{"hello", "P", 0, 1}, 0},
+		{"HEAD above the head", 5, func(s *Store) zmqwire.Message { return recordMessage(zmqwire.Head, s, 9, "") },
+			fetch{"hello", "P", 5, 5}, 9},
+		{"record ahead of an unknown partition", 0, func(s *Store) zmqwire.Message { return recordMessage(zmqwire.Record, s, 9, "live") },
+			fetch{"hello", "P", 0, 9}, 9},
+		{"record ahead", 5, func(s *Store) zmqwire.Message { return recordMessage(zmqwire.Record, s, 9, "live") },
+			fetch{"hello", "P", 5, 4}, 9},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			t.Parallel()
+			tw := openTower(t)
+			s := openStore(t, tw, t.TempDir())
+			p := visit(t, tw, s, "PEER", nil)
+			if test.stored > 0 {
+				fill(t, p, s, 0, test.stored)
+			}
+			p.forget()
+			p.say(test.say(s))
+			eventually(t, "a FETCH", func() bool { return len(p.fetches("P")) > 0 })
+			// An answer that is lost is asked for again.
+			eventually(t, "a second FETCH", func() bool { return len(p.fetches("P")) > 1 })
+			if diff := cmp.Diff([]fetch{test.want, test.want}, p.fetches("P")[:2]); diff != "" {
+				t.Errorf("FETCH (-want +got):\n%s", diff)
+			}
+			if acked := p.lastAck("P"); acked != 1<<64-1 {
+				t.Errorf("ACK %d with nothing new stored", acked)
+			}
+			// C producers may answer with more than was asked for, and with wrong contents: what is live stays.
+			end := test.want.First + uint64(test.want.Count)
+			for sequence := test.want.First; sequence < end; sequence++ {
+				p.say(recordMessage(zmqwire.DirectRecord, s, sequence, content(sequence)))
+			}
+			p.say(recordMessage(zmqwire.DirectRecord, s, end, "not asked for"))
+			eventually(t, "ACK", func() bool { return p.lastAck("P") == test.acked })
+			want := lines(0, end)
+			if end == test.acked {
+				want = append(want, fmt.Sprintf("%d live", end))
+			}
+			p.fetch("R", "hello", "P", 0, 100)
+			answered(t, p, "MARK")
+			if diff := cmp.Diff(given{Records: want}, p.given("R")); diff != "" {
+				t.Errorf("stored records (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A long gap is asked for block after block, each beginning where the one before ends, and nothing that does not exist.
+func TestLongGap(t *testing.T) {
+	t.Parallel()
+	const head = 20_000
+	tw := openTower(t)
+	s := openStore(t, tw, t.TempDir())
+	var mu sync.Mutex
+	asked := uint64(0) // records before it were asked for
+	p := visit(t, tw, s, "PEER", func(p *peer, m *zmqwire.Message) {
+		if m.Kind != zmqwire.Fetch {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		end := m.Sequence + uint64(m.Count)
+		if m.Sequence > asked || m.Count == 0 || end > head+1 {
+			p.t.Errorf("FETCH %d, %d with %d asked for before, of %d", m.Sequence, m.Count, asked, head+1)
+		}
+		asked = max(asked, end)
+		for sequence := m.Sequence; sequence < end; sequence++ {
+			p.say(recordMessage(zmqwire.DirectRecord, s, sequence, content(sequence)))
+		}
+	})
+	p.say(recordMessage(zmqwire.Head, s, head, ""))
+	eventually(t, "the last ACK", func() bool { return p.lastAck("P") == head })
+	p.fetch("R", "hello", "P", 0, head+1)
+	eventually(t, "all records", func() bool { return len(p.given("R").Records) > head })
+	if diff := cmp.Diff(given{Records: lines(0, head+1)}, p.given("R")); diff != "" {
+		t.Errorf("stored records (-want +got):\n%s", diff)
+	}
+}
+
+func TestUnaskedRecordsAreDropped(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	s := openStore(t, tw, t.TempDir())
+	p := visit(t, tw, s, "PEER", nil)
+	fill(t, p, s, 0, 3)
+	p.say(recordMessage(zmqwire.DirectRecord, s, 3, "forged"))
+	p.say(recordMessage(zmqwire.DirectRecord, s, 7, "forged"))
+	longer := recordMessage(zmqwire.DirectRecord, s, 3, "meant for another")
+	longer.Routing = append(longer.Routing, '0')
+	p.say(longer)
+	p.sayFrames([]byte("M"))
+	eventually(t, "four faults", func() bool {
+		total := uint64(0)
+		for n := range maps.Values(s.Stats().Faults) {
+			total += n
+		}
+		return total >= 4
+	})
+	want := map[zmqwire.Fault]uint64{ErrUnasked: 2, zmqwire.ErrForeign: 1, zmqwire.ErrUnterminated: 1}
+	if diff := cmp.Diff(want, s.Stats().Faults); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+	fill(t, p, s, 3, 4)
+	p.fetch("R", "hello", "P", 0, 100)
+	answered(t, p, "MARK")
+	if diff := cmp.Diff(given{Records: lines(0, 4)}, p.given("R")); diff != "" {
+		t.Errorf("stored records (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	s := openStore(t, tw, t.TempDir())
+	p := visit(t, tw, s, "PEER", nil)
+	fill(t, p, s, 0, 10)
+	for _, name := range []struct{ topic, partition string }{
+		{"hello", "P2"}, {"hello2", "P"}, {"hello2", "P2"}, {"hell", "P"}, {"\xff", "\xfe"},
+	} {
+		m := recordMessage(zmqwire.Record, s, 0, "of "+name.topic+" "+name.partition)
+		m.Routing, m.Subject, m.Address = []byte(name.topic), []byte(name.topic), []byte(name.partition)
+		p.forget()
+		p.say(m)
+		eventually(t, "ACK", func() bool { return p.lastAck(name.partition) == 0 })
+	}
+	hello := []string{`"hello" "P" 9`, `"hello" "P2" 0`}
+	hello2 := []string{`"hello2" "P" 0`, `"hello2" "P2" 0`}
+	all := slices.Sorted(slices.Values(append(append([]string{
+		`"\xff" "\xfe" 0`, `"hell" "P" 0`, `"meeting" "PEER" 0`}, hello...), hello2...)))
+	reader := s.reader.node.Address()
+	greet := func(requester string, topics ...string) zmqwire.Message {
+		m := zmqwire.Message{Kind: zmqwire.ConsumerHello, Routing: []byte(reader), Address: []byte(requester)}
+		for _, topic := range topics {
+			m.Topics = append(m.Topics, []byte(topic))
+		}
+		return m
+	}
+	heads := func(requester, topic string) zmqwire.Message {
+		return zmqwire.Message{Kind: zmqwire.GetHeads, Routing: []byte(topic), Address: []byte(requester)}
+	}
+	ask := func(requester, topic, partition string, first uint64, count uint32) zmqwire.Message {
+		return zmqwire.Message{
+			Kind: zmqwire.Fetch, Routing: []byte(partition), Address: []byte(requester), Subject: []byte(topic),
+			Sequence: first, Count: count,
+		}
+	}
+	// When an answer ends below the head the head is told, or a C consumer would not go on.
+	more := []string{`"hello" "P" 9`}
+	for i, test := range []struct {
+		what string
+		ask  zmqwire.Message
+		want given
+	}{
+		{"GET-HEADS of a topic", heads("R1", "hello"), given{Heads: hello}},
+		{"GET-HEADS of a longer topic", heads("R2", "hello2"), given{Heads: hello2}},
+		{"GET-HEADS of an unknown topic", heads("R3", "hel"), given{}},
+		{"GET-HEADS of all topics", heads("R4", ""), given{Heads: all}},
+		{"CONSUMER-HELLO with a topic", greet("R5", "hello2"), given{Heads: hello2}},
+		{"CONSUMER-HELLO with topics", greet("R6", "hello", "unknown", "hello2"), given{Heads: append(hello, hello2...)}},
+		{"CONSUMER-HELLO without topics", greet("R7"), given{}},
+		{"all records", ask("R8", "hello", "P", 0, 10), given{Records: lines(0, 10)}},
+		{"more records than there are", ask("R9", "hello", "P", 0, 1<<32-1), given{Records: lines(0, 10)}},
+		{"the first", ask("R10", "hello", "P", 0, 1), given{Records: lines(0, 1), Heads: more}},
+		{"some from the middle", ask("R11", "hello", "P", 3, 4), given{Records: lines(3, 7), Heads: more}},
+		{"the last", ask("R12", "hello", "P", 9, 1), given{Records: lines(9, 10)}},
+		{"behind the last", ask("R13", "hello", "P", 10, 5), given{}},
+		{"the highest sequence there is", ask("R14", "hello", "P", 1<<64-1, 1<<32-1), given{}},
+		{"no records", ask("R15", "hello", "P", 4, 0), given{Heads: more}},
+		{"another partition", ask("R16", "hello", "P2", 0, 5), given{Records: []string{"0 of hello P2"}}},
+		{"a partition with a longer name", ask("R17", "hello", "P2", 1, 5), given{}},
+		{"an unknown partition", ask("R18", "hello", "P1", 0, 5), given{}},
+		{"an unknown topic", ask("R19", "hel", "P", 0, 5), given{}},
+		{"a longer topic", ask("R20", "hello2", "P", 0, 5), given{Records: []string{"0 of hello2 P"}}},
+		{"names that are not UTF-8", ask("R21", "\xff", "\xfe", 0, 5), given{Records: []string{"0 of \xff \xfe"}}},
+	} {
+		p.say(test.ask)
+		answered(t, p, fmt.Sprint("MARK", i))
+		if diff := cmp.Diff(test.want, p.given(fmt.Sprint("R", i+1))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.what, diff)
+		}
+	}
+}
+
+// A requester that does not read keeps its answer waiting, and nobody else.
+func TestSlowRequester(t *testing.T) {
+	t.Parallel()
+	const records, size, pieces = 4000, 20_000, 8
+	tw := openTower(t)
+	s := openStore(t, tw, t.TempDir())
+	p := visit(t, tw, s, "PEER", nil)
+	padding := strings.Repeat("x", size)
+	for sequence := range uint64(records) {
+		p.say(recordMessage(zmqwire.Record, s, sequence, fmt.Sprint(sequence, padding)))
+	}
+	eventually(t, "the last ACK", func() bool { return p.lastAck("P") == records-1 })
+
+	slow := join(t, tw, "SLOW", nil, "DSLOW", "LSLOW")
+	meetReader(t, slow)
+	slow.listen(false)
+	slow.fetch("SLOW", "hello", "P", 0, records)
+	quick := join(t, tw, "QUICK", nil, "DQUICK", "LQUICK")
+	meetReader(t, quick)
+	for piece := range uint64(pieces) {
+		quick.forget()
+		quick.fetch("QUICK", "hello", "P", piece*records/pieces, 100)
+		eventually(t, "an answer beside the slow requester", func() bool { return len(quick.heard(zmqwire.DirectRecord)) >= 100 })
+	}
+	// Or there was nothing to hold up: the store was still at it.
+	if given := s.Stats().Answered; given >= records+pieces*100 {
+		t.Fatalf("%d records are sent: the slow requester's queue took everything", given)
+	}
+	slow.listen(true)
+	eventually(t, "all records", func() bool { return len(slow.heard(zmqwire.DirectRecord)) >= records })
+	for i, m := range slow.heard(zmqwire.DirectRecord) {
+		if m.Sequence != uint64(i) || string(m.Content) != fmt.Sprint(i, padding) {
+			t.Fatalf("the slow requester is given %d (%.20q) as record %d", m.Sequence, m.Content, i)
+		}
+	}
+}
+
+// Large and small records at one requester, in turns.
+func TestMixedSizes(t *testing.T) {
+	t.Parallel()
+	const rounds, each = 4, 700
+	tw := openTower(t)
+	s := openStore(t, tw, t.TempDir())
+	p := visit(t, tw, s, "PEER", nil)
+	sequence := uint64(0)
+	var want []string
+	large := strings.Repeat("0123456789abcdef", 1<<16)
+	for range rounds {
+		for range each {
+			want = append(want, fmt.Sprintf("small %d", len(want)))
+		}
+		for range 10 {
+			want = append(want, fmt.Sprintf("large %d %s", len(want), large))
+		}
+	}
+	for sequence < uint64(len(want)) {
+		p.say(recordMessage(zmqwire.Record, s, sequence, want[sequence]))
+		sequence++
+	}
+	eventually(t, "the last ACK", func() bool { return p.lastAck("P") == sequence-1 })
+	p.forget()
+	p.fetch("R", "hello", "P", 0, uint32(len(want)))
+	eventually(t, "all records", func() bool { return len(p.heard(zmqwire.DirectRecord)) >= len(want) })
+	for i, m := range p.heard(zmqwire.DirectRecord) {
+		if m.Sequence != uint64(i) || string(m.Content) != want[i] {
+			t.Fatalf("%d (%.20q) is given as record %d", m.Sequence, m.Content, i)
+		}
+	}
+}
+
+// What is damaged on disk is left out and counted; everything else is given.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	dir := t.TempDir()
+	s := openStore(t, tw, dir)
+	p := visit(t, tw, s, "PEER", nil)
+	for end := uint64(10); end <= 30; end += 10 { // three runs
+		fill(t, p, s, end-10, end)
+	}
+	s.Close()
+	p.end()
+
+	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := appendRunKey(nil, "hello", "P", 10)
+	value, closer, err := db.pebble.Get(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := slices.Clone(value)
+	damaged[len(damaged)/2] ^= 1
+	closer.Close()
+	err = errors.Join(db.pebble.Set(key, damaged, pebble.Sync),
+		db.pebble.Set(appendPartition(nil, headPrefix, "hello", "Q"), []byte("seven b"), pebble.Sync), db.close())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	s = openStore(t, tw, dir)
+	p = visit(t, tw, s, "PEER2", nil)
+	p.fetch("R1", "hello", "P", 0, 30)
+	p.fetch("R2", "hello", "P", 20, 10)
+	p.getHeads("R3", "hello")
+	answered(t, p, "MARK")
+	for requester, want := range map[string]given{
+		"R1": {Records: lines(0, 10), Heads: []string{`"hello" "P" 29`}},
+		"R2": {Records: lines(20, 30)},
+		"R3": {Heads: []string{`"hello" "P" 29`}},
+	} {
+		if diff := cmp.Diff(want, p.given(requester)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", requester, diff)
+		}
+	}
+	if got := s.Stats().Damaged; got != 2 {
+		t.Errorf("Stats: %d times damage, want 2", got)
+	}
+	// A partition whose head cannot be read takes no records: nobody knows where they belong.
+	m := recordMessage(zmqwire.Record, s, 0, "")
+	m.Address = []byte("Q")
+	p.say(m)
+	fill(t, p, s, 30, 31)
+	if acked := p.lastAck("Q"); acked != 1<<64-1 {
+		t.Errorf("ACK %d of a partition with a damaged head", acked)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	tw := openTower(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("not a folder"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign, future, used := t.TempDir(), t.TempDir(), t.TempDir()
+	for dir, key := range map[string]string{foreign: "key", future: versionKey} {
+		db, err := pebble.Open(dir, &pebble.Options{Logger: pebbleLog{slog.New(slog.DiscardHandler)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(db.Set([]byte(key), []byte("2"), pebble.Sync), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What LevelDB leaves in a C store's folder.
+	ofC := t.TempDir()
+	if err := os.WriteFile(filepath.Join(ofC, "CURRENT"), []byte("MANIFEST-000002\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openStore(t, tw, used)
+	bind := func(endpoint string) func(*tower.NodeConfig) {
+		return func(c *tower.NodeConfig) { c.Bind = endpoint }
+	}
+	for _, test := range []struct {
+		what   string
+		dir    string
+		change func(*tower.NodeConfig)
+		want   []string // parts of the error
+	}{
+		{"no folder", "", nil, []string{"set Dir"}},
+		{"a folder in use", used, nil, []string{used, "in use by another store"}},
+		{"a file in place of the folder", file, nil, []string{file, "not a directory"}},
+		{"a folder below a file", filepath.Join(file, "db"), nil, []string{file, "not a directory"}},
+		{"another program's database", foreign, nil, []string{foreign, "not made by a Dafka store"}},
+		{"a C store's database", ofC, nil, []string{ofC, "perhaps by a C store"}},
+		{"a later format", future, nil, []string{future, `format "2"`}},
+		{"no port for the writer", t.TempDir(), bind("tcp://127.0.0.1:65535"), []string{"want 1 to 65534"}},
+		{"bad endpoint", t.TempDir(), bind("nonsense"), []string{"bind nonsense"}},
+		{"bad tower", t.TempDir(), func(c *tower.NodeConfig) { c.Pub = []string{"here"} }, []string{"tower", `"here"`}},
+		{"bad address", t.TempDir(), func(c *tower.NodeConfig) { c.Address = "a\x00" }, []string{"NUL"}},
+	} {
+		config := Config{Dir: test.dir, Node: at(tw)}
+		if test.change != nil {
+			test.change(&config.Node)
+		}
+		s, err := Open(config)
+		if err == nil {
+			s.Close()
+		}
+		for _, want := range test.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v, want %q", test.what, err, want)
+			}
+		}
+		if test.change != nil {
+			// What failed left nothing behind.
+			openStore(t, tw, test.dir).Close()
+		}
+	}
+}
+
+// With a fixed port the reader listens on it and the writer on the next.
+func TestFixedPorts(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	var s *Store
+	// A free port whose successor is free too is found by trying.
+	for port := 20_000 + os.Getpid()%20_000; s == nil && port < 60_000; port += 2 {
+		config := Config{Dir: t.TempDir(), Node: at(tw)}
+		config.Node.Bind = fmt.Sprintf("tcp://127.0.0.1:%d", port)
+		var err error
+		if s, err = Open(config); err != nil && !strings.Contains(err.Error(), "in use") {
+			t.Fatal(err)
+		}
+		if err == nil {
+			config.Dir = t.TempDir()
+			_, err = Open(config)
+			if err == nil || !strings.Contains(err.Error(), config.Node.Bind) {
+				t.Errorf("a second store on port %d: error %v", port, err)
+			}
+			config.Node.Bind = fmt.Sprintf("tcp://127.0.0.1:%d", port+1)
+			_, err = Open(config)
+			if err == nil || !strings.Contains(err.Error(), config.Node.Bind) {
+				t.Errorf("a second store on port %d: error %v", port+1, err)
+			}
+		}
+	}
+	if s == nil {
+		t.Fatal("no two free ports in a row")
+	}
+	defer s.Close()
+	visit(t, tw, s, "PEER", nil)
+}
+
+// Close commits and acks what has arrived, however much that is.
+func TestCloseUnderLoad(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	dir := t.TempDir()
+	s := openStore(t, tw, dir)
+	p := visit(t, tw, s, "PEER", nil)
+	padding := strings.Repeat("x", 1000)
+	go func() {
+		for sequence := range uint64(20_000) {
+			p.say(recordMessage(zmqwire.Record, s, sequence, fmt.Sprint(sequence, padding)))
+		}
+	}()
+	eventually(t, "an ACK", func() bool { return p.lastAck("P") != 1<<64-1 })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.close()
+	got := stored(t, db, "hello", "P")
+	for sequence, content := range got {
+		if content != fmt.Sprint(sequence, padding) {
+			t.Fatalf("record %d is %.20q", sequence, content)
+		}
+	}
+	eventually(t, "ACK of the last record stored", func() bool { return p.lastAck("P") == uint64(len(got))-1 })
+	if n := s.Stats().Records; n != uint64(len(got))+1 {
+		t.Errorf("Stats: %d records stored, the database has %d and one of topic meeting", n, len(got))
+	}
+}
+
+// What the node's goroutine does with each record of 100 bytes: the sockets and the disk are left out.
+func BenchmarkIngest(b *testing.B) {
+	w := writerAlone(b)
+	go func() {
+		for appends := range w.commits {
+			w.done <- committed{appended: appends}
+		}
+	}()
+	defer close(w.commits)
+	p, err := w.partition(&zmqwire.Message{Subject: []byte("hello"), Address: []byte("P")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	content := make([]byte, 100)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(content)))
+	for b.Loop() {
+		w.record(source{p, true}, p.Next(), content)
+		if w.bytes >= pendingBytes/8 {
+			w.handOver()
+			if err := w.settle(<-w.done); err != nil {
+				b.Fatal(err)
+			}
+			w.out.Reset()
+		}
+	}
+}
+
+// Synced commits of 1,000 records of 100 bytes.
+func BenchmarkCommit(b *testing.B) {
+	db, err := openDatabase(b.TempDir(), false, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.close()
+	commits := db.newCommits()
+	defer commits.close()
+	run := runOf(0, slices.Repeat([]string{strings.Repeat("x", 100)}, 1000)...)
+	p := &partition{Order: zmqwire.NewOrder("hello", "P", 0)}
+	b.ReportAllocs()
+	b.SetBytes(int64(len(run.Contents)))
+	for b.Loop() {
+		err := commits.commit([]*appended{{partition: p, runs: []*zmqwire.Run{run}, records: run.End()}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		run.First = run.End()
+	}
+}

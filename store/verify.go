@@ -1,0 +1,384 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/record"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// Report is what was found in a store's folder.
+type Report struct {
+	Partitions []PartitionReport // in the order of topics and addresses
+	Faults     []string          // what is wrong besides, file by file
+	// Killed says that the store was not closed. Then the end of its log cannot be vouched for: a commit that was under
+	// way and damage look alike there.
+	Killed bool
+}
+
+// PartitionReport is what was found of one partition.
+type PartitionReport struct {
+	Topic, Partition string
+	Records          uint64 // sound: from 0 up to it
+	Lost             uint64 // further ones that are known of: they cannot be read, or lie behind a hole
+	Fault            string // what is wrong; empty when nothing is
+}
+
+// Sound says that nothing is wrong.
+func (r *Report) Sound() bool {
+	return len(r.Faults) == 0 && !slices.ContainsFunc(r.Partitions, func(p PartitionReport) bool { return p.Fault != "" })
+}
+
+// Verify checks the whole database of a store that does not run: every block and every run, each partition's records
+// from 0 to its head without holes and overlaps, the end of the log, the manifest, and that no file holds records that
+// the database has lost. It changes nothing in the folder. The error is of what could not be checked; what was found
+// wrong is in the report.
+func Verify(ctx context.Context, dir string, progress Progress) (*Report, error) {
+	f, err := holdFolder(dir)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	defer f.release()
+	report, err := f.verify(ctx, progress)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return report, nil
+}
+
+func (f *folder) verify(ctx context.Context, progress Progress) (*Report, error) {
+	s, err := f.salvage(progress)
+	if err != nil {
+		return nil, err
+	}
+	v := &verification{folder: f, ctx: ctx, salvage: s}
+	s.fault = v.fault
+	s.total *= 2 // once for the blocks, once for the records
+	closed, faults := checkSeal(f.dir)
+	v.report.Killed, v.report.Faults = !closed, faults
+	if err := v.run(); err != nil {
+		return nil, err
+	}
+	v.report.Partitions = v.found.report()
+	v.step(v.total)
+	return &v.report, nil
+}
+
+// verification is one under way.
+type verification struct {
+	*folder
+	*salvage
+	ctx    context.Context // of one call, which this type does not outlive
+	report Report
+	stored zmqwire.Run
+}
+
+func (v *verification) fault(file string, err error) {
+	text := plain(err)
+	if !strings.Contains(text, file) {
+		text = file + ": " + text
+	}
+	if !slices.Contains(v.report.Faults, text) {
+		v.report.Faults = append(v.report.Faults, text)
+	}
+}
+
+// plain is an error of Pebble's in one line.
+func plain(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\n<corruption detail carrier>", "")
+	text = strings.ReplaceAll(text, "pebble: file 000000: ", "") // a table that was opened by itself has no number
+	return strings.ReplaceAll(text, "\n", "; ")
+}
+
+func (v *verification) run() error {
+	v.checkManifest()
+	db, err := v.open()
+	var version *versionError
+	switch {
+	case errors.As(err, &version):
+		return err
+	case err != nil:
+		// What can be read without Pebble's help tells the operator what a repair would keep.
+		v.fault("the database cannot be opened", err)
+		return v.tally(v.ctx, nil)
+	}
+	defer db.pebble.Close()
+	if err := v.checkTables(db); err != nil {
+		return err
+	}
+	if err := v.checkRecords(db); err != nil {
+		return err
+	}
+	if err := v.checkLogs(db); err != nil {
+		return err
+	}
+	if len(v.report.Faults) == 0 {
+		if err := db.pebble.CheckLevels(nil); err != nil {
+			v.fault("the tables contradict each other", err)
+		}
+	}
+	return nil
+}
+
+// checkManifest reads the manifest to its end. Pebble takes the first thing wrong in it for its end, and forgets the
+// tables that are named behind.
+func (v *verification) checkManifest() {
+	peeked, err := pebble.Peek(v.dir, vfs.Default)
+	if err != nil {
+		v.fault("manifest", err)
+		return
+	}
+	if !peeked.Exists {
+		v.fault("manifest", fmt.Errorf("%w: there is none", ErrDamaged))
+		return
+	}
+	name := filepath.Base(peeked.ManifestFilename)
+	manifest, err := os.Open(peeked.ManifestFilename)
+	if err != nil {
+		v.fault(name, err)
+		return
+	}
+	defer manifest.Close()
+	for r := record.NewReader(manifest, 0); ; {
+		edit, err := r.Next()
+		if err == nil {
+			_, err = io.Copy(io.Discard, edit)
+		}
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			v.fault(name, fmt.Errorf("%w: %w", ErrDamaged, err))
+			return
+		}
+	}
+}
+
+// checkTables reads every block of every table, and looks for records in tables that the manifest does not name. Those
+// are left when a store was killed as it wrote them, and hold nothing then that is not in the log; but a manifest that
+// was cut short forgets tables too.
+func (v *verification) checkTables(db *database) error {
+	levels, err := db.pebble.SSTables()
+	if err != nil {
+		return err
+	}
+	named := make(map[string]bool)
+	for _, level := range levels {
+		for _, table := range level {
+			named[fmt.Sprintf("%06d.sst", uint64(table.FileNum))] = true
+		}
+	}
+	for _, path := range v.tables {
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		name := filepath.Base(path)
+		if !named[name] {
+			unnamed := salvage{fault: func(string, error) {}}
+			for key, value := range unnamed.table(path, []byte{}, nil) {
+				v.compare(db, name, key, value)
+			}
+			continue
+		}
+		err := guard(func() error {
+			table, err := openTable(path)
+			if err != nil {
+				return err
+			}
+			defer table.Close()
+			return table.ValidateBlockChecksums()
+		})
+		if err != nil {
+			v.fault(name, err)
+		}
+		if info, err := os.Stat(path); err == nil {
+			v.step(uint64(info.Size()))
+		}
+	}
+	return nil
+}
+
+// checkLogs reads the logs to their ends. The newest may end in the middle of something when the store was killed. An
+// older one is damaged without harm when its contents have long been in tables: Pebble, which knows, has opened the
+// database. But it takes any piece with the next log's number for the mark of the end.
+func (v *verification) checkLogs(db *database) error {
+	for i, path := range v.logs {
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		name := filepath.Base(path)
+		// A commit that Pebble passed over is one that the database lacks.
+		err := readLog(path, func(batch []byte) error {
+			return eachSet(batch, func(key, value []byte) {
+				v.step(uint64(len(key) + len(value)))
+				v.compare(db, name, key, value)
+			})
+		})
+		newest := i == len(v.logs)-1
+		torn := errors.Is(err, record.ErrUnexpectedEOF) && v.report.Killed
+		switch {
+		case err == nil, errors.Is(err, errUnclosed): // the seal has said whether anything is missing
+		case errors.Is(err, errNoMark), newest && !torn:
+			v.fault(name, err)
+		}
+	}
+	return nil
+}
+
+// compare looks for what a file holds in the database.
+func (v *verification) compare(db *database, file string, key, value []byte) {
+	if len(key) == 0 || key[0] != runPrefix || decodeRun(key, value, &v.stored) != nil {
+		return
+	}
+	got, closer, err := db.pebble.Get(key)
+	if err == nil {
+		same := bytes.Equal(got, value)
+		closer.Close()
+		if same {
+			return
+		}
+		err = errors.New("it has another run there")
+	}
+	partition, first, splitErr := splitRunKey(key)
+	if splitErr != nil {
+		return
+	}
+	t, splitErr := v.found.partition(partition)
+	if splitErr != nil {
+		return
+	}
+	t.known = max(t.known, v.stored.End())
+	t.fail("%s holds records %d to %d, and the database does not: %v", file, first, v.stored.End()-1, err)
+}
+
+// checkRecords walks through heads and runs.
+func (v *verification) checkRecords(db *database) error {
+	heads, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{headPrefix}, UpperBound: []byte{headPrefix + 1}})
+	if err != nil {
+		return err
+	}
+	defer heads.Close()
+	for ok := heads.First(); ok; ok = heads.Next() {
+		if err := v.found.head(heads.Key(), heads.Value()); err != nil {
+			v.fault("a head", err)
+		}
+	}
+	if err := heads.Error(); err != nil {
+		v.fault("heads", err)
+	}
+
+	runs, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{runPrefix}, UpperBound: []byte{runPrefix + 1}})
+	if err != nil {
+		return err
+	}
+	defer runs.Close()
+	// Each partition is sought by itself, so that what cannot be read in one does not hide the next.
+	known := v.found.keys()
+	for from := []byte{runPrefix}; ; {
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		if !runs.SeekGE(from) {
+			if runs.Error() == nil {
+				break
+			}
+			i, _ := slices.BinarySearch(known, string(from))
+			if i == len(known) {
+				v.fault("runs", runs.Error())
+				break
+			}
+			v.found.partitions[known[i]].fail("no record can be read: %s", plain(runs.Error()))
+			from = behind([]byte(known[i]))
+			continue
+		}
+		partition, _, err := splitRunKey(runs.Key())
+		var t *tally
+		if err == nil {
+			partition = bytes.Clone(partition)
+			t, err = v.found.partition(partition)
+		}
+		if err != nil {
+			v.fault("a run", err)
+			from = append(bytes.Clone(runs.Key()), 0)
+			continue
+		}
+		v.checkPartition(t, partition, runs)
+		from = behind(partition)
+	}
+	for _, t := range v.found.partitions {
+		switch {
+		case t.records < t.known:
+			t.fail("its head says %d records", t.known)
+		case t.known < t.records:
+			t.fail("its head says %d records, and there are %d", t.known, t.records)
+		}
+	}
+	return nil
+}
+
+// behind is the first key behind all that begin with a partition's.
+func behind(partition []byte) []byte {
+	last := len(partition) - 1
+	return append(bytes.Clone(partition[:last]), partition[last]+1)
+}
+
+// checkPartition reads the runs of one partition, from where the iterator stands.
+func (v *verification) checkPartition(t *tally, partition []byte, runs *pebble.Iterator) {
+	whole := true // up to here
+	bad := func(format string, args ...any) {
+		whole = false
+		t.fail(format, args...)
+	}
+	end := t.known // what the head says must be found again
+	for ok := true; ok && bytes.HasPrefix(runs.Key(), partition) && v.ctx.Err() == nil; ok = runs.Next() {
+		_, first, err := splitRunKey(runs.Key())
+		var value []byte
+		if err == nil {
+			value, err = runs.ValueAndErr()
+		}
+		if err == nil {
+			v.step(uint64(len(runs.Key()) + len(value)))
+			err = decodeRun(runs.Key(), value, &v.stored)
+		}
+		switch {
+		case err != nil:
+			bad("record %d: %s", first, plain(err))
+			continue
+		case whole && first > t.records:
+			bad("records %d to %d are missing", t.records, first-1)
+		case whole && first < t.records:
+			bad("record %d is there twice", first)
+		}
+		if whole {
+			t.records = v.stored.End()
+		}
+		end = max(end, v.stored.End())
+	}
+	if err := runs.Error(); err != nil {
+		bad("record %d: %s", t.records, plain(err))
+	}
+	if !whole {
+		t.known = end
+	}
+}
+
+// keys are the partitions' in order.
+func (c *contents) keys() []string {
+	keys := make([]string, 0, len(c.partitions))
+	for key := range c.partitions {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

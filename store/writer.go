@@ -1,0 +1,494 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+const (
+	// pendingBytes bounds what is received and not yet committed. Beyond it the writer stops listening to live
+	// records, and TCP slows the producers down to what the disk takes.
+	pendingBytes = 8 << 20
+	// earlyBytes bounds the live records kept because records before them are missing.
+	earlyBytes = 64 << 20
+	// fetchBytes bounds what is asked for and not yet here.
+	fetchBytes = 16 << 20
+	// spareRuns is how many empty runs are kept for the next records.
+	spareRuns = 256
+	// maxClaims bounds the partitions that were heard of and of which no record came yet: anyone can make them up.
+	maxClaims = 16384
+	// How often the other stores are asked for what they have: after one of them has come, at the earliest, and anyway.
+	copyAfter = 200 * time.Millisecond
+	copyEvery = time.Minute
+	// forgetEvery is how long at least a partition is kept in mind that nothing is heard of.
+	forgetEvery = time.Minute
+	// longWait bounds a sleep without a reason to wake; libzmq up to 4.3.4 can miss a message after a signal.
+	longWait = time.Second
+)
+
+// The writer's SUB sockets: what it asked for does not wait behind what is live.
+const (
+	direct = iota
+	live
+)
+
+// writer is the half of a store that records what is published: it appends each partition in order, acks what is on
+// disk, and fetches what it missed. So that it learns of what it missed from producers that are gone, it asks the other
+// stores for the heads of all they have.
+//
+// Two goroutines pass work round. The node's takes records from the sockets into the partitions' pending runs; while
+// the committing one waits for the disk with one set of runs, the next set fills. An ACK is sent only for what a
+// commit that returned without error holds.
+type writer struct {
+	node *tower.Node
+	db   *database
+	log  *slog.Logger
+
+	// Of the node's goroutine.
+	received   *zmqwire.Batch
+	out        *zmqwire.Batch
+	message    zmqwire.Message
+	partitions map[string]*partition // by the beginning of its keys
+	sources    map[string]source     // by record header
+	lastHeader []byte
+	last       source
+	backlog    zmqwire.Backlog
+	claims     int       // partitions without a record
+	nextCopy   time.Time // when to ask the other stores for their heads
+	nextForget time.Time
+	pending    []*partition // those with runs to commit
+	owing      []*partition // those with an ACK to repeat
+	bytes      int          // in pending runs
+	early      int          // bytes kept before their turn
+	spare      []*zmqwire.Run
+	committing bool
+	deaf       bool
+
+	commits   chan []*appended
+	done      chan committed // capacity 1: the committing goroutine never waits for the node
+	committer sync.WaitGroup
+	stats     *counters
+}
+
+// partition is one producer's records of one topic, as the writer knows it.
+type partition struct {
+	zmqwire.Order
+	runs   []*zmqwire.Run // taken and not handed to the committing goroutine
+	stored uint64         // records before it are on disk
+	owed   bool           // an ACK is to be sent again
+	heard  bool           // since forgetIdle looked last
+}
+
+// source is what a record's header says: the partition, and whether the record is live or was asked for.
+type source struct {
+	partition *partition
+	live      bool
+}
+
+// appended is what one commit adds to one partition.
+type appended struct {
+	partition *partition
+	runs      []*zmqwire.Run
+	records   uint64 // how many the partition then has
+}
+
+// committed is a commit's outcome.
+type committed struct {
+	appended []*appended
+	err      error
+}
+
+func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer, error) {
+	node, err := tower.Join(config, tower.Sockets{
+		Publish: zmqwire.XPUB,
+		Send:    zmqwire.Options{SendLimit: 1 << 16},
+		Subscribe: []zmqwire.Options{
+			direct: {},
+			live:   {},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{
+		node: node, db: db, log: config.Logger, stats: stats,
+		received:   zmqwire.NewBatch(),
+		out:        zmqwire.NewBatch(),
+		partitions: make(map[string]*partition),
+		sources:    make(map[string]source),
+		commits:    make(chan []*appended),
+		done:       make(chan committed, 1),
+		nextCopy:   time.Now().Add(copyEvery),
+		nextForget: time.Now().Add(forgetEvery),
+	}
+	subscriptions := errors.Join(
+		node.Sub[direct].Subscribe(string(byte(zmqwire.DirectRecord))+node.Address()),
+		node.Sub[direct].Subscribe(string(byte(zmqwire.DirectHead))+node.Address()),
+		node.Sub[live].Subscribe(string(byte(zmqwire.Head))),
+		node.Sub[live].Subscribe(string(byte(zmqwire.Record))),
+	)
+	if subscriptions != nil {
+		node.Close()
+		return nil, subscriptions
+	}
+	return w, nil
+}
+
+// commit is the committing goroutine. It ends when commits is closed.
+func (w *writer) commit() {
+	commits := w.db.newCommits()
+	defer commits.close()
+	for a := range w.commits {
+		w.done <- committed{a, commits.commit(a)}
+		w.node.Wake()
+	}
+}
+
+// run is the node. It returns when stopping says so, with what it took committed and acked, or when a commit failed:
+// then nothing more is acked.
+func (w *writer) run(stopping func() bool) error {
+	w.committer.Go(w.commit)
+	defer func() {
+		close(w.commits)
+		w.committer.Wait()
+	}()
+	wait := longWait
+	for !stopping() {
+		ready, err := w.node.Wait(wait, func() bool { return stopping() || len(w.done) > 0 })
+		if err != nil {
+			return err
+		}
+		w.out.Reset()
+		now := time.Now()
+		if ready.Pub() {
+			if err := w.meet(now); err != nil {
+				return err
+			}
+		}
+		for i := range w.node.Sub {
+			if !ready.Sub(i) {
+				continue
+			}
+			if err := w.receive(i); err != nil {
+				return err
+			}
+		}
+		if err := w.takeDone(); err != nil {
+			return err
+		}
+		w.handOver()
+		w.repeatAcks()
+		w.askStores(now)
+		if now.After(w.nextForget) {
+			w.forgetIdle()
+			w.nextForget = now.Add(forgetEvery)
+		}
+		wait = min(longWait, w.fetch(now), max(0, w.nextCopy.Sub(now)))
+		if _, err := w.node.Pub.Send(w.out); err != nil {
+			return err
+		}
+	}
+	return w.finish()
+}
+
+// finish commits and acks what was taken.
+func (w *writer) finish() error {
+	for w.committing || len(w.pending) > 0 {
+		w.handOver()
+		w.out.Reset()
+		if err := w.settle(<-w.done); err != nil {
+			return err
+		}
+		if _, err := w.node.Pub.Send(w.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meet notices stores that have just come: whoever subscribes to GET-HEADS for all topics answers it.
+func (w *writer) meet(now time.Time) error {
+	if err := w.node.Pub.Drain(w.received); err != nil {
+		return err
+	}
+	for frames := w.received.Next(); frames != nil; frames = w.received.Next() {
+		s, err := zmqwire.ParseSubscription(frames)
+		if err != nil {
+			w.node.Faults().Note(err)
+			continue
+		}
+		if soon := now.Add(copyAfter); !s.Ends && string(s.Prefix) == string(byte(zmqwire.GetHeads)) && soon.Before(w.nextCopy) {
+			w.nextCopy = soon
+		}
+	}
+	return nil
+}
+
+// askStores asks the other stores for the heads of all they have, when it is time.
+func (w *writer) askStores(now time.Time) {
+	if now.Before(w.nextCopy) {
+		return
+	}
+	w.nextCopy = now.Add(copyEvery)
+	w.say(&zmqwire.Message{Kind: zmqwire.GetHeads, Address: []byte(w.node.Address())})
+}
+
+// receive takes what has arrived at one of the sockets: records, mostly.
+func (w *writer) receive(socket int) error {
+	if err := w.node.Sub[socket].Drain(w.received); err != nil {
+		return err
+	}
+	for frames := w.received.Next(); frames != nil; frames = w.received.Next() {
+		if len(frames) == 2 {
+			// The header, but for the sequence, is the same in all records of a partition: it is decoded once.
+			header, sequence := zmqwire.SplitRecord(frames[0])
+			if !bytes.Equal(header, w.lastHeader) {
+				w.lastHeader, w.last = append(w.lastHeader[:0], header...), w.sources[string(header)]
+			}
+			if w.last.partition != nil {
+				w.last.partition.heard = true
+				w.record(w.last, sequence, frames[1])
+				continue
+			}
+		}
+		if err := w.hear(frames); err != nil {
+			w.node.Faults().Note(err)
+		}
+	}
+	return nil
+}
+
+// hear takes any message but a record of a known partition.
+func (w *writer) hear(frames [][]byte) error {
+	m := &w.message
+	if err := m.Decode(frames); err != nil {
+		return err
+	}
+	if err := m.Check(w.node.Address()); err != nil {
+		return err
+	}
+	p, err := w.partition(m)
+	if p == nil {
+		return err
+	}
+	p.heard = true
+	switch m.Kind {
+	case zmqwire.Record, zmqwire.DirectRecord:
+		s := source{p, m.Kind == zmqwire.Record}
+		header, _ := zmqwire.SplitRecord(frames[0])
+		w.sources[string(header)] = s
+		w.lastHeader = w.lastHeader[:0]
+		w.record(s, m.Sequence, m.Content)
+	case zmqwire.Head, zmqwire.DirectHead:
+		// A producer that tells of its head may have missed the ACK.
+		if m.Kind == zmqwire.Head && m.Sequence < p.stored {
+			w.owe(p)
+		}
+		p.Saw(m.Sequence)
+		w.backlog.Add(&p.Order)
+	}
+	return nil
+}
+
+// partition finds the partition that a message is about; one that was not heard of for a while goes on where the
+// database ends. It gives nil when another store tells of nothing new, as it does of all it has.
+func (w *writer) partition(m *zmqwire.Message) (*partition, error) {
+	topic, address := string(m.Subject), string(m.Address)
+	key := string(appendPartition(nil, headPrefix, topic, address))
+	if p := w.partitions[key]; p != nil {
+		return p, nil
+	}
+	records, err := w.db.records(topic, address)
+	if err != nil || m.Kind == zmqwire.DirectHead && m.Sequence < records {
+		return nil, err
+	}
+	if records == 0 {
+		if w.claims == maxClaims {
+			return nil, ErrClaims
+		}
+		w.claims++
+	}
+	p := &partition{Order: zmqwire.NewOrder(topic, address, records), stored: records}
+	w.partitions[key] = p
+	return p, nil
+}
+
+// forgetIdle forgets the partitions that nothing was heard of since the last time, but for those that wait for their
+// turn to be fetched: they are in the database, and whoever has more of them will say so again.
+func (w *writer) forgetIdle() {
+	for key, p := range w.partitions {
+		if p.heard || p.stored < p.Next() || p.owed || p.Behind() && !p.Asked(p.Next()) {
+			p.heard = false
+			continue
+		}
+		if p.Next() == 0 {
+			w.claims--
+		}
+		w.early -= p.Forget()
+		delete(w.partitions, key)
+	}
+	for header, s := range w.sources {
+		if w.partitions[string(appendPartition(nil, headPrefix, s.partition.Topic, s.partition.Partition))] != s.partition {
+			delete(w.sources, header)
+		}
+	}
+	w.lastHeader = w.lastHeader[:0]
+}
+
+// record takes a record of a known partition: to be committed, to be kept until its turn, or to be fetched later.
+func (w *writer) record(s source, sequence uint64, content []byte) {
+	p := s.partition
+	switch next := p.Next(); {
+	case sequence < next:
+		// Its ACK may have been lost.
+		w.stats.duplicates.Add(1)
+		if sequence < p.stored {
+			w.owe(p)
+		}
+		return
+	case !s.live && !p.Asked(sequence):
+		// A C store sends one record more than it is asked for.
+		if sequence == 0 || !p.Asked(sequence-1) {
+			w.node.Faults().Note(ErrUnasked)
+		}
+		return
+	case sequence == next:
+		w.take(p, content)
+		for kept, ok := p.Kept(); ok; kept, ok = p.Kept() {
+			w.early -= len(kept) + zmqwire.RecordOverhead
+			w.take(p, kept)
+		}
+	case w.early+len(content) <= earlyBytes:
+		w.early += p.Keep(sequence, content)
+	default:
+		p.Saw(sequence)
+	}
+	w.backlog.Add(&p.Order)
+}
+
+// take appends a partition's next record to what is to be committed.
+func (w *writer) take(p *partition, content []byte) {
+	if p.Next() == 0 {
+		w.claims--
+	}
+	if len(p.runs) == 0 {
+		w.pending = append(w.pending, p)
+	}
+	if n := len(p.runs); n == 0 || p.runs[n-1].Full(len(content)) {
+		p.runs = append(p.runs, w.newRun(p.Next()))
+	}
+	p.runs[len(p.runs)-1].Append(content)
+	w.bytes += len(content) + zmqwire.RecordOverhead
+	p.Took(len(content))
+}
+
+func (w *writer) newRun(first uint64) *zmqwire.Run {
+	run := &zmqwire.Run{}
+	if n := len(w.spare); n > 0 {
+		run, w.spare = w.spare[n-1], w.spare[:n-1]
+	}
+	run.Reset(first)
+	return run
+}
+
+// handOver gives what was taken to the committing goroutine, if that is idle, and decides whether more may be taken.
+func (w *writer) handOver() {
+	if !w.committing && len(w.pending) > 0 {
+		appends := make([]*appended, len(w.pending))
+		for i, p := range w.pending {
+			appends[i] = &appended{partition: p, runs: p.runs, records: p.Next()}
+			p.runs = nil
+		}
+		w.pending, w.bytes = w.pending[:0], 0
+		w.committing = true
+		w.commits <- appends
+	}
+	if deaf := w.bytes >= pendingBytes; deaf != w.deaf {
+		w.deaf = deaf
+		w.node.Listen(direct, !deaf)
+		w.node.Listen(live, !deaf)
+	}
+}
+
+// takeDone settles a commit that has returned, if one has.
+func (w *writer) takeDone() error {
+	select {
+	case c := <-w.done:
+		return w.settle(c)
+	default:
+		return nil
+	}
+}
+
+// settle acks what was committed, and keeps the runs for the next records.
+func (w *writer) settle(c committed) error {
+	w.committing = false
+	if c.err != nil {
+		return fmt.Errorf("commit: %w: nothing more is acked", c.err)
+	}
+	logged := w.log.Enabled(context.Background(), slog.LevelDebug)
+	for _, a := range c.appended {
+		w.stats.records.Add(a.records - a.partition.stored)
+		a.partition.stored = a.records
+		w.ack(a.partition)
+		if logged {
+			w.log.Debug("acked", "topic", a.partition.Topic, "partition", a.partition.Partition, "sequence", a.records-1)
+		}
+		for _, run := range a.runs {
+			// One that grew for a large record is not kept.
+			if len(w.spare) < spareRuns && cap(run.Contents) <= 2*zmqwire.RunBytes {
+				w.spare = append(w.spare, run)
+			}
+		}
+	}
+	w.stats.commits.Add(1)
+	return nil
+}
+
+// owe notes that a partition's ACK is to be sent again.
+func (w *writer) owe(p *partition) {
+	if !p.owed {
+		p.owed = true
+		w.owing = append(w.owing, p)
+	}
+}
+
+func (w *writer) repeatAcks() {
+	for _, p := range w.owing {
+		p.owed = false
+		w.ack(p)
+	}
+	w.owing = w.owing[:0]
+}
+
+// ack says that a partition's records are on disk, all of them up to the last that was stored.
+func (w *writer) ack(p *partition) {
+	w.say(&zmqwire.Message{
+		Kind: zmqwire.Ack, Routing: []byte(p.Partition), Subject: []byte(p.Topic), Sequence: p.stored - 1,
+	})
+}
+
+// fetch asks for what is missing and returns when to ask again.
+func (w *writer) fetch(now time.Time) time.Duration {
+	return w.backlog.Ask(now, fetchBytes, func(o *zmqwire.Order, first uint64, count uint32) {
+		w.say(&zmqwire.Message{
+			Kind: zmqwire.Fetch, Routing: []byte(o.Partition), Address: []byte(w.node.Address()),
+			Subject: []byte(o.Topic), Sequence: first, Count: count,
+		})
+	})
+}
+
+// say queues a message made of names that were checked; it is sent at the end of the round.
+func (w *writer) say(m *zmqwire.Message) {
+	if err := w.out.AddMessage(m); err != nil {
+		w.node.Faults().Note(err)
+	}
+}
