@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Each measure runs with few records: its processes find each other, check every record, and leave rows that programs
+// can read.
+func TestBench(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		measure string
+		rows    []string
+	}{
+		{"raw", []string{"raw"}},
+		{"ingest", []string{"ingest"}},
+		{"live", []string{"live"}},
+		{"replay", []string{"replay"}},
+		{"latency", []string{"send to consumer", "send to ack"}},
+	} {
+		t.Run(test.measure, func(t *testing.T) {
+			t.Parallel()
+			got := runProgram(t, "", "bench", test.measure, "--count", "3000", "--dir", t.TempDir(), "--json")
+			if got.Status != 0 {
+				t.Fatalf("exit status %d: %s", got.Status, got.Stderr)
+			}
+			var names []string
+			lines := bufio.NewScanner(strings.NewReader(got.Stdout))
+			for lines.Scan() {
+				var row map[string]any
+				if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+					t.Fatalf("%q: %v", lines.Text(), err)
+				}
+				for _, key := range []string{
+					"name", "size", "count", "seconds", "rate", "megabytes_per_second", "cpu_us_per_record", "max_rss_bytes",
+				} {
+					if _, ok := row[key]; !ok {
+						t.Errorf("no %q in %s", key, lines.Text())
+					}
+				}
+				names = append(names, row["name"].(string))
+			}
+			if diff := cmp.Diff(test.rows, names); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What the bench would call a loss is one.
+func TestCheckRecord(t *testing.T) {
+	sealed := func(sequence uint64) []byte {
+		record := slices.Repeat([]byte{'x'}, 100)
+		sealRecord(record, sequence, 42)
+		return record
+	}
+	flipped := sealed(7)
+	flipped[60] ^= 1
+	for _, test := range []struct {
+		name   string
+		record []byte
+		good   bool
+	}{
+		{"the right one", sealed(7), true},
+		{"another", sealed(8), false},
+		{"damaged", flipped, false},
+		{"cut", sealed(7)[:10], false},
+	} {
+		if err := checkRecord(test.record, 7); (err == nil) != test.good {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}

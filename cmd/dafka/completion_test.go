@@ -1,0 +1,67 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// TestCompletion asks the shells themselves, those that are installed.
+func TestCompletion(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	for _, name := range []string{"dafka", "dafka_console_consumer"} {
+		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for shell, script := range map[string]string{
+		"bash": `source install/dafka.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dafka; printf '%s\n' "${COMPREPLY[@]}"`,
+		"zsh": `compadd() { print -l -- ${(M)found:#${words[CURRENT]}*} }; _files() { }
+			words=("$@"); CURRENT=$#; _dafka() { source install/dafka.zsh }; _dafka`,
+		"fish": `source install/dafka.fish; complete -C "$argv" | string match -v -- '*.*'`,
+	} {
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			t.Logf("there is no %s", shell)
+			continue
+		}
+		for _, test := range []struct {
+			line string // the word to complete is behind the last space
+			want []string
+		}{
+			{"dafka con", []string{"config", "consume"}},
+			{"dafka wire ", []string{"decode", "encode"}},
+			{"dafka consume hello --f", []string{"--format", "--from-beginning"}},
+			{"dafka consume --pub tcp: hello --v", []string{"--verbose"}},
+			{"dafka tower --", []string{"--help", "--pub", "--sub", "--verbose"}},
+			{"dafka consume -- --f", nil},
+			{"dafka_console_consumer hello --f", []string{"--from-beginning"}},
+		} {
+			words := strings.Split(test.line, " ")
+			args := slices.Concat(map[string][]string{
+				"bash": {"--norc", "-c", script, "bash"}, "zsh": {"-f", "-c", script, "zsh"}, "fish": {"-N", "-c", script},
+			}[shell], words)
+			c := exec.Command(path, args...)
+			c.Env = append(os.Environ(), actAs+"=program", "PATH="+bin+":"+os.Getenv("PATH"))
+			out, err := c.Output()
+			if len(test.want) > 0 && err != nil {
+				t.Errorf("%s, %q: %v", shell, test.line, err)
+			}
+			got := strings.Fields(string(out))
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s, %q (-want +got):\n%s", shell, test.line, diff)
+			}
+		}
+	}
+}

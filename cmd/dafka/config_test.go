@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/tower"
+)
+
+// readConfigOf gives what a command line makes readConfig read, and its error.
+func readConfigOf(t *testing.T, role string, line ...string) (config *config, err error) {
+	t.Helper()
+	app := newApp()
+	for _, c := range app.Commands {
+		c.Action = func(c *cli.Context) error {
+			config, err = readConfig(c, role)
+			return nil
+		}
+	}
+	args, flagErr := flagsFirst(app, append([]string{"dafka"}, line...))
+	if flagErr != nil {
+		t.Fatal(flagErr)
+	}
+	if runErr := app.RunContext(context.Background(), args); runErr != nil {
+		t.Fatal(runErr)
+	}
+	return config, err
+}
+
+// configFile writes a configuration file.
+func configFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "dafka.cfg")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestConfigOrder(t *testing.T) {
+	file := configFile(t, `beacon
+    address = 10.0.0.3
+    pub_address = tcp://10.0.0.3:1
+    sub_address = tcp://10.0.0.3:2
+    interval = 300
+tower
+    pub_address = tcp://10.0.0.3:3
+store
+    db = from file
+consumer
+    offset
+        reset = earliest
+`)
+	t.Setenv("DAFKA_BEACON_ADDRESS", "10.0.0.2")
+	t.Setenv("DAFKA_BEACON_PUB_ADDRESS", "tcp://10.0.0.2:1, tcp://10.0.0.2:2")
+	t.Setenv("DAFKA_CONSUMER_OFFSET_RESET", "latest")
+	t.Setenv("DAFKA_BEACON_VERBOSE", "1")
+	for _, test := range []struct {
+		role string
+		line string
+		want map[string]value // beside those from the file and the environment
+	}{
+		{"producer", "produce topic -c FILE", nil},
+		{"producer", "produce -c FILE topic --address 10.0.0.1 --verbose=false", map[string]value{
+			"beacon/address": {"10.0.0.1", "--address"}, "beacon/verbose": {"0", "--verbose"}, "producer/verbose": {"0", "--verbose"},
+		}},
+		{"consumer", "consume topic --from-beginning --pub tcp://10.0.0.1:1 -c FILE --verbose", map[string]value{
+			"beacon/pub_address": {"tcp://10.0.0.1:1", "--pub"}, "beacon/verbose": {"1", "--verbose"},
+			"consumer/verbose": {"1", "--verbose"}, "consumer/offset/reset": {"earliest", "--from-beginning"},
+		}},
+		{"tower", "tower --pub tcp://10.0.0.1:1 -c FILE", map[string]value{"tower/pub_address": {"tcp://10.0.0.1:1", "--pub"}}},
+		{"store", "store --db --verbose -c FILE", map[string]value{"store/db": {"--verbose", "--db"}}},
+		{"tower", "dev -c FILE", map[string]value{
+			"tower/sub_address": {tower.DefaultSub, byDefault}, "beacon/bind": {"127.0.0.1", byDefault},
+		}},
+	} {
+		t.Run(test.line, func(t *testing.T) {
+			line := strings.Fields(strings.ReplaceAll(test.line, "FILE", file))
+			config, err := readConfigOf(t, test.role, line...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]value{
+				"beacon/address":        {"10.0.0.2", "DAFKA_BEACON_ADDRESS"},
+				"beacon/pub_address":    {"tcp://10.0.0.2:1, tcp://10.0.0.2:2", "DAFKA_BEACON_PUB_ADDRESS"},
+				"beacon/sub_address":    {"tcp://10.0.0.3:2", file + ":4"},
+				"beacon/interval":       {"300", file + ":5"},
+				"beacon/verbose":        {"1", "DAFKA_BEACON_VERBOSE"},
+				"tower/pub_address":     {"tcp://10.0.0.3:3", file + ":7"},
+				"store/db":              {"from file", file + ":9"},
+				"consumer/offset/reset": {"latest", "DAFKA_CONSUMER_OFFSET_RESET"},
+			}
+			for _, s := range settings {
+				if v, ok := test.want[s.key]; ok {
+					want[s.key] = v
+				} else if _, ok := want[s.key]; !ok {
+					want[s.key] = value{s.byDefault, byDefault}
+				}
+			}
+			if diff := cmp.Diff(want, config.values, cmp.AllowUnexported(value{})); diff != "" {
+				t.Errorf("values (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What the settings say is what a node is opened with.
+func TestConfigOfNode(t *testing.T) {
+	config, err := readConfigOf(t, "producer", "produce", "topic", "-c", configFile(t, `beacon
+    pub_address = tcp://10.0.0.1:1, tcp://10.0.0.2:1
+    sub_address = tcp://10.0.0.1:2
+    address = "[::1]"
+    bind = 127.0.0.1:7000
+    interval = 100
+    timeout = 400
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := config.node()
+	got.Logger = nil
+	want := tower.NodeConfig{
+		Pub: []string{"tcp://10.0.0.1:1", "tcp://10.0.0.2:1"}, Sub: []string{"tcp://10.0.0.1:2"},
+		Host: "::1", Bind: "tcp://127.0.0.1:7000", Interval: 100 * time.Millisecond, Timeout: 400 * time.Millisecond,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("node (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfigWrong(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		says string // after the file's name
+	}{
+		{"beacon\n   interval = 1", ":2: indented by 3 spaces"},
+		{"beacon\n    interval = 1s", `:2: beacon/interval: "1s": want milliseconds`},
+		{"beacon\n    interval = 0", ":2: beacon/interval: "},
+		{"beacon\n    interval", ":2: beacon/interval: "},
+		{"\nbeacon\n    interval = 5000", ":3: beacon/interval: the interval (5s) is longer than the timeout (4s)"},
+		{"beacon\n    timeout = 500", ":2: beacon/timeout: the interval (1s) is longer"},
+		{"beacon\n    verbose = yes", `:2: beacon/verbose: "yes": want 0 for no, 1 for yes`},
+		{"beacon\n    pub_address = 127.0.0.1:5557", ":2: beacon/pub_address: malformed endpoint"},
+		{"beacon\n    sub_address = tcp://a:1,", ":2: beacon/sub_address: malformed endpoint"},
+		{"beacon\n    address = *", ":2: beacon/address: malformed endpoint"},
+		{"beacon\n    bind = tcp://a:1", ":2: beacon/bind: "},
+		{"tower\n    pub_address = tcp://a:1,tcp://b:1", ":2: tower/pub_address: "},
+		{"store\n    db", ":2: store/db: where to keep"},
+		{"store\n    high_watermark = -1", `:2: store/high_watermark: "-1": want a number`},
+	} {
+		file := configFile(t, test.text)
+		got := runProgram(t, "", "produce", "topic", "-c", file)
+		if want := "dafka: error: " + file + test.says; got.Status != 2 || !strings.HasPrefix(got.Stderr, want) {
+			t.Errorf("%q: status %d, stderr %q; want 2 and %q", test.text, got.Status, got.Stderr, want)
+		}
+	}
+	t.Setenv("DAFKA_BEACON_INTERVAL", "soon")
+	got := runProgram(t, "", "config", "show")
+	if want := `dafka: error: DAFKA_BEACON_INTERVAL: "soon": want milliseconds`; got.Status != 2 || !strings.HasPrefix(got.Stderr, want) {
+		t.Errorf("status %d, stderr %q; want 2 and %q", got.Status, got.Stderr, want)
+	}
+}
+
+// TestConfigShow reads what is shown as a file, and shows it again.
+func TestConfigShow(t *testing.T) {
+	t.Setenv("DAFKA_STORE_DB", " 'a' #b ")
+	t.Setenv("DAFKA_BEACON_TIMEOUT", "8000")
+	file := configFile(t, "beacon\n    interval = 500\n    adress = 10.0.0.1\nproducer\n    terminate_unacked = 1\nproducer\n    verbose = 1\n")
+	shown := runProgram(t, "", "config", "show", "-c", file)
+	if shown.Status != 0 {
+		t.Fatalf("%+v", shown)
+	}
+	unused := file + ":3: beacon/adress is no setting\n" +
+		file + ":7: producer/verbose is hidden by what stands above it\n"
+	if diff := cmp.Diff(unused, shown.Stderr); diff != "" {
+		t.Errorf("stderr (-want +got):\n%s", diff)
+	}
+	for _, want := range []string{
+		"    interval = 500                              # " + file + ":2\n",
+		"    timeout = 8000                              # DAFKA_BEACON_TIMEOUT\n",
+		"    db = \" 'a' #b \"                             # DAFKA_STORE_DB\n",
+		"consumer\n    offset\n        reset = latest                          # default\n",
+	} {
+		if !strings.Contains(shown.Stdout, want) {
+			t.Errorf("%q is not in\n%s", want, shown.Stdout)
+		}
+	}
+	tree, err := parseZPL("shown", shown.Stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := readConfigOf(t, "store", "store", "-c", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range config.values {
+		if item := tree.find(key); item == nil || item.value != want.text {
+			t.Errorf("%s is shown as %+v, want %q", key, item, want.text)
+		}
+	}
+}
+
+// TestExampleConfig: what make install leaves is harmless, and whoever takes away a # finds the default there.
+func TestExampleConfig(t *testing.T) {
+	const file = "install/dafka.cfg"
+	example, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := readConfigOf(t, "store", "store", "-c", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := parseZPL(file, strings.ReplaceAll(string(example), "\n#    ", "\n    "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range settings {
+		if got := config.values[s.key]; got.source != byDefault {
+			t.Errorf("%s: the example says %+v", s.key, got)
+		}
+		if item := tree.find(s.key); item == nil || item.value != s.byDefault {
+			t.Errorf("%s: behind a # stands %+v, want %q", s.key, item, s.byDefault)
+		}
+	}
+	tree.each("", func(path string, item *zplItem) {
+		if _, known := config.values[path]; !known && len(item.children) == 0 {
+			t.Errorf("line %d: %s is no setting", item.line, path)
+		}
+	})
+}

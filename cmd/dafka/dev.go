@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/store"
+	"github.com/godafka/dafka/tower"
+)
+
+const devDir = "dafka-data"
+
+// devCommand is `dafka dev`: all that a program under development needs of a cluster, in one process on loopback.
+func devCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "dev",
+		Usage: "run a tower and a store in one process, on this machine only",
+		Description: "The other commands find it without any flag. By default nothing of it can be reached from elsewhere.\n\n" +
+			"Example: dafka dev",
+		Flags: append(towerFlags(tower.DefaultPub, tower.DefaultSub),
+			&cli.StringFlag{Name: "db", Usage: "`DIR` of the database, made when it is not there", Value: devDir},
+			addressFlag("127.0.0.1", ""), bindFlag("127.0.0.1", "any free port on 127.0.0.1"), configFlag(), verboseFlag(),
+		),
+		Action: runDev,
+	}
+}
+
+func runDev(c *cli.Context) error {
+	if err := wantArgs(c, 0); err != nil {
+		return err
+	}
+	config, err := readConfig(c, "tower")
+	if err != nil {
+		return err
+	}
+	t, err := tower.Open(config.tower())
+	if err != nil {
+		return err
+	}
+	dir, node := config.text("store/db"), config.node()
+	node.Pub, node.Sub = []string{reachable(t.Pub())}, []string{reachable(t.Sub())}
+	s, err := store.Open(store.Config{Dir: dir, Node: node})
+	if err != nil {
+		return errors.Join(err, t.Close())
+	}
+	fmt.Fprintf(os.Stderr, "tower and store are running: records are kept in %s, nodes join with %s\n", dir, joinFlags(t))
+
+	// Neither is of use without the other.
+	ctx, end := context.WithCancel(c.Context)
+	defer end()
+	ended := make(chan error, 2)
+	for _, node := range []server{t, s} {
+		go func() {
+			ended <- serve(ctx, node)
+			end()
+		}()
+	}
+	return errors.Join(<-ended, <-ended)
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// flagsFirst brings a command line into the order that urfave/cli reads: the command, its flags, then "--" and its
+// arguments. People write flags after the topic as well. It knows each flag of the command, and so which word is a
+// flag's value: a boolean flag never takes one, unless as --flag=value. "--" ends the flags and "-" is an argument.
+func flagsFirst(app *cli.App, args []string) ([]string, error) {
+	command := &cli.Command{Subcommands: app.Commands, Flags: app.Flags, UsageText: app.UsageText}
+	path := []string{app.Name}
+	rest := args[1:]
+	if len(rest) > 0 && rest[0] == "help" && len(app.Commands) > 0 {
+		rest = append(slices.Clone(rest[1:]), "--help")
+	}
+	for len(rest) > 0 {
+		sub := command.Command(rest[0])
+		if sub == nil {
+			break
+		}
+		command, path, rest = sub, append(path, sub.Name), rest[1:]
+	}
+
+	var flags, words []string
+	for len(rest) > 0 {
+		arg := rest[0]
+		rest = rest[1:]
+		if arg == "--" {
+			words = append(words, rest...)
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			words = append(words, arg)
+			continue
+		}
+		name, _, assigned := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
+		if slices.Contains(cli.HelpFlag.Names(), name) {
+			return append(path, "--help"), nil // whatever else was typed
+		}
+		if len(path) == 1 && !app.HideVersion && slices.Contains(cli.VersionFlag.Names(), name) {
+			return append(path, "--version"), nil
+		}
+		flag := flagNamed(command.Flags, name)
+		if flag == nil {
+			message := fmt.Sprintf("unknown flag %s (what begins with - and is no flag goes after --)", arg)
+			return nil, &usageError{message, command.UsageText}
+		}
+		flags = append(flags, arg)
+		if assigned || !takesValue(flag) {
+			continue
+		}
+		if len(rest) == 0 {
+			return nil, &usageError{fmt.Sprintf("flag %s needs a value", arg), command.UsageText}
+		}
+		flags = append(flags, rest[0])
+		rest = rest[1:]
+	}
+	line := append(path, flags...)
+	if len(words) > 0 {
+		line = append(append(line, "--"), words...)
+	}
+	return line, nil
+}
+
+func flagNamed(flags []cli.Flag, name string) cli.Flag {
+	for _, f := range flags {
+		if slices.Contains(f.Names(), name) {
+			return f
+		}
+	}
+	return nil
+}
+
+func takesValue(f cli.Flag) bool {
+	_, boolean := f.(*cli.BoolFlag)
+	return !boolean
+}
+
+// wantArgs checks how many arguments a command has against the names of those it takes, of which so many are required.
+func wantArgs(c *cli.Context, required int, names ...string) error {
+	if n := c.NArg(); n < required {
+		return wrong(c, "%s is missing", names[n])
+	}
+	if c.NArg() > len(names) {
+		return wrong(c, "unexpected argument %q", c.Args().Get(len(names)))
+	}
+	return nil
+}

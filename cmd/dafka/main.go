@@ -1,0 +1,222 @@
+// Command dafka is Dafka on the command line: towers, stores, producers and consumers as processes, and a look at the
+// bytes they exchange. Called by the name of a C program, such as dafka_towerd, it is that program.
+//
+// Stdout carries data only. The exit status is 0 when the work is done or one signal ended it, 1 after a failure, 2 when
+// the command line is wrong, 3 when nobody could be reached in the time given, and 128 plus its number when a second
+// signal ended it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+const (
+	statusFailure   = 1
+	statusUsage     = 2
+	statusUnreached = 3
+)
+
+// patience is how long a program that was told to end may take over it.
+const patience = 1800 * time.Millisecond
+
+func main() { os.Exit(run(os.Args)) }
+
+func run(args []string) int {
+	// When the reader of stdout goes away, writing shall fail, not kill.
+	signal.Ignore(syscall.SIGPIPE)
+	app := cProgramNamed(args[0])
+	if app == nil {
+		app = newApp()
+	}
+	// Failures are reported here, all in one way.
+	app.ExitErrHandler = func(*cli.Context, error) {}
+	if args[len(args)-1] == completionFlag {
+		return complete(app, args)
+	}
+	args, err := flagsFirst(app, args)
+	if err == nil {
+		err = app.RunContext(endOnSignal(app.Name), args)
+	}
+	return report(app.Name, err)
+}
+
+// completionFlag stands behind a command line that a shell wants to have completed.
+const completionFlag = "--generate-bash-completion"
+
+// complete prints what may come next, a word on each line. Behind "--" that is anything, and urfave/cli would not
+// complete but run. A "--" that is still being typed begins a flag; args are os.Args, where urfave/cli looks for it.
+func complete(app *cli.App, args []string) int {
+	if word := &args[len(args)-2]; *word == "--" {
+		*word = "-"
+	}
+	if slices.Contains(args, "--") {
+		return 0
+	}
+	app.EnableBashCompletion = true
+	return report(app.Name, app.Run(args))
+}
+
+// newApp is the command line: a file for each command.
+func newApp() *cli.App {
+	app := &cli.App{
+		Name:  "dafka",
+		Usage: "decentralised streaming over ZeroMQ",
+		Description: "Try it in three terminals:\n\n" +
+			"  dafka dev\n" +
+			"  dafka produce hello\n" +
+			"  dafka consume hello --from-beginning",
+		UsageText:             "dafka COMMAND",
+		CustomAppHelpTemplate: helpTemplate,
+		Version:               version(),
+		HideHelpCommand:       true,
+		OnUsageError:          wrongFlag,
+		Commands: []*cli.Command{
+			devCommand(), produceCommand(), consumeCommand(), towerCommand(), storeCommand(), configCommand(), wireCommand(),
+			benchCommand(), versionCommand(), benchWorkerCommand(), manCommand(),
+		},
+		Action: needCommand,
+	}
+	app.Commands = slices.Insert(app.Commands, 5, append(inspectCommands(), sniffCommand(), doctorCommand(), topCommand())...)
+	prepare(app.Name, app.Commands)
+	return app
+}
+
+// prepare sets what all commands share. They have no "help" command of their own: that may be the name of a topic.
+func prepare(parent string, commands []*cli.Command) {
+	for _, c := range commands {
+		name := parent + " " + c.Name
+		c.UsageText = usageText(name, c)
+		c.CustomHelpTemplate = helpTemplate
+		c.HideHelpCommand = true
+		c.OnUsageError = wrongFlag
+		if c.Action == nil {
+			c.Action = needCommand
+		}
+		prepare(name, c.Subcommands)
+	}
+}
+
+// usageText is what a command line of the command looks like.
+func usageText(name string, c *cli.Command) string {
+	if len(c.Subcommands) > 0 && c.Action == nil {
+		return name + " COMMAND"
+	}
+	if len(c.Flags) > 0 {
+		name += " [flags]"
+	}
+	if c.ArgsUsage != "" {
+		name += " " + c.ArgsUsage
+	}
+	return name
+}
+
+const helpTemplate = `{{.HelpName}}: {{.Usage}}
+
+usage: {{.UsageText}}
+{{if .Description}}
+{{.Description}}
+{{end}}{{if .VisibleCommands}}
+commands:{{range .VisibleCommands}}
+  {{.Name}}{{"\t"}}{{.Usage}}{{end}}
+{{end}}
+flags:{{range .VisibleFlags}}
+  {{.}}{{end}}
+`
+
+// needCommand is what a group of commands does: it wants one of them.
+func needCommand(c *cli.Context) error {
+	var names []string
+	for _, command := range c.Command.Subcommands {
+		if !command.Hidden {
+			names = append(names, command.Name)
+		}
+	}
+	want := strings.Join(names, ", ")
+	if c.Args().Present() {
+		return wrong(c, "unknown command %q: want one of %s", c.Args().First(), want)
+	}
+	return wrong(c, "which command? One of %s", want)
+}
+
+// usageError is a command line that cannot be carried out.
+type usageError struct {
+	message string
+	usage   string // what it should look like
+}
+
+func (e *usageError) Error() string { return e.message }
+
+// wrong is a usageError of the command that runs.
+func wrong(c *cli.Context, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...), c.Command.UsageText}
+}
+
+// wrongFlag is how urfave/cli tells of a flag without, or with a bad value.
+func wrongFlag(c *cli.Context, err error, _ bool) error { return wrong(c, "%v", err) }
+
+// report says on stderr what went wrong with the program and gives the exit status.
+func report(program string, err error) int {
+	if err == nil || readerGone(err) {
+		return 0
+	}
+	var status *statusError
+	if errors.As(err, &status) && status.error == nil {
+		return status.status // stdout says why
+	}
+	fmt.Fprintf(os.Stderr, "%s: error: %s\n", program, strings.ReplaceAll(err.Error(), "\n", "; "))
+	var usage *usageError
+	if errors.As(err, &usage) {
+		line := "usage: %s (--help says more)\n"
+		if cProgramNamed(program) != nil {
+			line = "Usage: %s\n" // as C writes it; and there is no more
+		}
+		fmt.Fprintf(os.Stderr, line, usage.usage)
+		return statusUsage
+	}
+	if status != nil {
+		return status.status
+	}
+	return statusFailure
+}
+
+// statusError is a failure with an exit status of its own. Without an error there is nothing to report.
+type statusError struct {
+	status int
+	error
+}
+
+// readerGone says that err is of writing to a program that has read enough, as head does: no reason to complain.
+func readerGone(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path) && path.Path == os.Stdout.Name() && errors.Is(path, syscall.EPIPE)
+}
+
+// endOnSignal gives a context that ends with the first SIGINT or SIGTERM. A second one ends the program at once, and so
+// does the end of its patience: a node may hang on a disk, and output on a program that does not read it.
+func endOnSignal(program string) context.Context {
+	ctx, end := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		end()
+		select {
+		case s := <-signals:
+			os.Exit(128 + int(s.(syscall.Signal)))
+		case <-time.After(patience):
+			os.Exit(report(program, fmt.Errorf("still busy %v after the signal to end; ended all the same", patience)))
+		}
+	}()
+	return ctx
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/store"
+)
+
+// meter shows on a terminal how far a piece of work is; elsewhere it is silent.
+type meter struct {
+	doing    string
+	terminal bool
+	shown    time.Time
+}
+
+func startMeter(doing string) *meter {
+	return &meter{doing: doing, terminal: isTerminal(os.Stderr), shown: time.Now()}
+}
+
+// progress is called often, by one goroutine.
+func (m *meter) progress(done, total uint64) {
+	if !m.terminal || total == 0 || time.Since(m.shown) < progressInterval {
+		return
+	}
+	m.shown = time.Now()
+	fmt.Fprintf(os.Stderr, "%s%s: %d %%", clearLine, m.doing, 100*done/total)
+}
+
+// offline does a long piece of work on a store that does not run.
+func offline(c *cli.Context, doing string, work func(context.Context, store.Progress) error) error {
+	m := startMeter(doing)
+	err := work(c.Context, m.progress)
+	m.end()
+	if err != nil && c.Context.Err() != nil {
+		return errEnded
+	}
+	return err
+}
+
+// end clears the line for what is to be said.
+func (m *meter) end() {
+	if m.terminal {
+		fmt.Fprint(os.Stderr, clearLine)
+	}
+}

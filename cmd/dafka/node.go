@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/tower"
+)
+
+// nodeFlags are those of every command that joins a cluster, after the command's own.
+func nodeFlags(own ...cli.Flag) []cli.Flag {
+	return append(own, pubFlag(), subFlag(), addressFlag("", "as the tower sees it"), bindFlag("", "any free port"),
+		configFlag(), verboseFlag())
+}
+
+func pubFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name:  "pub",
+		Usage: "`ENDPOINT` where nodes hear of each other at a tower; for several towers a list with commas",
+		Value: tower.DefaultPub,
+	}
+}
+
+func subFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name:  "sub",
+		Usage: "`ENDPOINT` where nodes announce themselves to a tower; likewise",
+		Value: tower.DefaultSub,
+	}
+}
+
+// towerFlags are where a tower listens.
+func towerFlags(pub, sub string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "pub", Usage: "where the tower listens for nodes to hear of each other: `ENDPOINT`", Value: pub},
+		&cli.StringFlag{Name: "sub", Usage: "where the tower listens for nodes to announce themselves: `ENDPOINT`", Value: sub},
+	}
+}
+
+func addressFlag(value, byDefault string) cli.Flag {
+	return &cli.StringFlag{
+		Name:        "address",
+		Usage:       "IP address or name at which other nodes reach this one: `HOST`",
+		Value:       value,
+		DefaultText: byDefault,
+	}
+}
+
+func bindFlag(value, byDefault string) cli.Flag {
+	return &cli.StringFlag{
+		Name:        "bind",
+		Usage:       "where this node listens: `[HOST:]PORT`, or HOST for any free port there",
+		Value:       value,
+		DefaultText: byDefault,
+	}
+}
+
+func verboseFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "verbose", Usage: "log to stderr all that happens, not only warnings", DisableDefaultText: true}
+}
+
+// bindEndpoint makes of "[HOST:]PORT" or "HOST" the endpoint to bind. HOST is an IP address, an interface's name or *;
+// PORT is a number, or * (as is 0) for a free one.
+func bindEndpoint(where string) (string, error) {
+	host, port := where, "*"
+	if _, err := netip.ParseAddr(unbracket(where)); err != nil {
+		if i := strings.LastIndexByte(where, ':'); i >= 0 {
+			host, port = where[:i], where[i+1:]
+		} else if where[0] >= '0' && where[0] <= '9' {
+			host, port = "*", where
+		}
+	}
+	if port == "0" {
+		port = "*"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); port != "*" && (err != nil || strconv.FormatUint(n, 10) != port) {
+		return "", fmt.Errorf("port %q of %q: want 1 to 65535, or * for a free one", port, where)
+	}
+	host = unbracket(host)
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
+		host = "[" + host + "]"
+	} else if host == "" || strings.ContainsAny(host, "/[]:; ") {
+		return "", fmt.Errorf("%q: want PORT, HOST:PORT or HOST, such as 5558 or 127.0.0.1:5558", where)
+	}
+	return "tcp://" + host + ":" + port, nil
+}
+
+// unbracket takes off the brackets that people put around IPv6 addresses.
+func unbracket(host string) string {
+	if n := len(host); n > 2 && host[0] == '[' && host[n-1] == ']' {
+		return host[1 : n-1]
+	}
+	return host
+}
+
+// towerPatience is how long a node looks for its tower in silence.
+const towerPatience = time.Second
+
+// sayWaiting tells the user, once, when a node that has just been opened does not find its tower.
+func sayWaiting(config tower.NodeConfig, connected func() int) (stop func() bool) {
+	return time.AfterFunc(towerPatience, func() {
+		if connected() == 0 {
+			fmt.Fprintf(os.Stderr, "waiting for tower at %s\n", strings.Join(config.Pub, ", "))
+		}
+	}).Stop
+}
+
+// server is a node that runs until it is ended.
+type server interface {
+	Wait(context.Context) error
+	io.Closer
+}
+
+// serve runs a node until ctx ends it, which is no error, or it fails.
+func serve(ctx context.Context, s server) error {
+	notify(ready)
+	failure := s.Wait(ctx)
+	notify(stopping)
+	if err := s.Close(); err != nil || ctx.Err() != nil {
+		return err
+	}
+	return failure
+}
+
+// isTerminal says whether a person looks at the file. /dev/null is a character device too.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+)
+
+// What a service of systemd's Type=notify says. A node that joins a cluster is ready when it takes part: it needs no
+// tower to be there yet.
+const (
+	ready    = "READY=1"
+	stopping = "STOPPING=1"
+)
+
+// notify tells systemd, where that has started the program.
+func notify(state string) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	socket, err := net.Dial("unixgram", path)
+	if err == nil {
+		_, err = socket.Write([]byte(state))
+		socket.Close()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "NOTIFY_SOCKET: systemd was not told %s: %v\n", state, err)
+	}
+}

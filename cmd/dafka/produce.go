@@ -1,0 +1,337 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/producer"
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// produceCommand is `dafka produce`: lines become records.
+func produceCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "produce",
+		Usage:     "publish each line of stdin, or of a file, as a record",
+		ArgsUsage: "TOPIC [FILE]",
+		Description: "The line ending (\\n or \\r\\n) is not part of the record; an empty line is an empty record. Ends when a store\n" +
+			"has acked all records, or as many stores as --min-acks says. Each run is a partition of its own.\n\n" +
+			"Example: dafka produce packages /var/log/dpkg.log\n\n" +
+			"Example: find . -print0 | dafka produce files --delimiter '\\0' --rate 1000\n\n" +
+			"Example: dafka produce pictures cat.jpg --whole --timeout 10s || echo nobody has it",
+		Flags: nodeFlags(
+			&cli.StringFlag{Name: "delimiter", Usage: "`TEXT` that ends each record, with \\n, \\t, \\0, \\xHH as in C", DefaultText: "the line ending"},
+			&cli.BoolFlag{Name: "whole", Usage: "publish the whole input as one record", DisableDefaultText: true},
+			&cli.Float64Flag{Name: "rate", Usage: "publish so many `RECORDS` a second at most", DefaultText: "no limit"},
+			&cli.DurationFlag{Name: "timeout", Usage: "end with status 3 when no tower is heard, or no store acks, for so long: `TIME` such as 10s", DefaultText: "none"},
+			&cli.IntFlag{Name: "min-acks", Usage: "how many different stores must have a record: `COUNT`", Value: 1},
+		),
+		Action: runProduce,
+	}
+}
+
+func runProduce(c *cli.Context) error {
+	if err := wantArgs(c, 1, "TOPIC", "FILE"); err != nil {
+		return err
+	}
+	topic := c.Args().First()
+	if err := zmqwire.CheckName("TOPIC", topic); err != nil {
+		return wrong(c, "%v", err)
+	}
+	delimiter, err := unescape(c.String("delimiter"))
+	switch {
+	case err != nil:
+		return wrong(c, "--delimiter: %v", err)
+	case c.IsSet("delimiter") && (delimiter == "" || c.Bool("whole")):
+		return wrong(c, "--delimiter: want some text, and not --whole")
+	case c.IsSet("rate") && !(c.Float64("rate") > 0):
+		return wrong(c, "--rate %v: want more than 0", c.Float64("rate"))
+	case c.IsSet("timeout") && c.Duration("timeout") <= 0:
+		return wrong(c, "--timeout %v: want more than 0", c.Duration("timeout"))
+	}
+	config, err := readConfig(c, "producer")
+	if err != nil {
+		return err
+	}
+	if c.Int("min-acks") < 1 {
+		return wrong(c, "--min-acks %d: want 1 or more", c.Int("min-acks"))
+	}
+	in, err := openInput(c, 1)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	node := config.node()
+	settings := config.producer(topic, node)
+	settings.MinAcks = c.Int("min-acks")
+	p, err := producer.Open(settings)
+	if err != nil {
+		return err
+	}
+	ctx, giveUp := context.WithCancelCause(c.Context)
+	defer giveUp(nil)
+	if timeout := c.Duration("timeout"); timeout > 0 {
+		go awaitContact(ctx, p, timeout, giveUp)
+	}
+	progress := startProgress(p, node, isTerminal(os.Stderr), isTerminal(in))
+	records := newLines(ctx, in)
+	records.delimiter = delimiter
+	readErr, closeErr := produceAll(ctx, p, progress, func() error {
+		if c.Bool("whole") {
+			return publishWhole(ctx, p, in)
+		}
+		return publish(ctx, p, records, &pace{rate: c.Float64("rate"), begin: time.Now()})
+	})
+	if errors.Is(context.Cause(ctx), errUnreached) && (readErr != nil || closeErr != nil) {
+		return unreached(p.Stats(), node, c.Duration("timeout"))
+	}
+	return afterEnd(readErr, closeErr)
+}
+
+// produceLines publishes each line and closes the producer.
+func produceLines(ctx context.Context, p *producer.Producer, in io.Reader, progress *progress) error {
+	return afterEnd(produceAll(ctx, p, progress, func() error { return publish(ctx, p, newLines(ctx, in), &pace{}) }))
+}
+
+// produceAll publishes, and closes the producer.
+func produceAll(ctx context.Context, p *producer.Producer, progress *progress, publish func() error) (readErr, closeErr error) {
+	readErr = publish()
+	closeErr = closeProducer(ctx, p, progress)
+	progress.end()
+	return readErr, closeErr
+}
+
+// afterEnd is what went wrong, apart from a signal.
+func afterEnd(readErr, closeErr error) error {
+	if errors.Is(readErr, errEnded) {
+		readErr = nil
+	}
+	return errors.Join(readErr, closeErr)
+}
+
+// producer is how a producer works.
+func (c *config) producer(topic string, node tower.NodeConfig) producer.Config {
+	return producer.Config{
+		Topic: topic, HeadInterval: c.duration("producer/head_interval"),
+		TerminateUnacked: c.isOn("producer/terminate_unacked"), Node: node,
+	}
+}
+
+// publish sends each line until the input or ctx ends.
+func publish(ctx context.Context, p *producer.Producer, in *lines, pace *pace) error {
+	for {
+		line, err := in.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			pace.wait(ctx)
+			err = send(ctx, p, line)
+		}
+		if errors.Is(err, producer.ErrClosed) {
+			return nil // it has failed; Close says why
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// publishWhole sends all there is as one record.
+func publishWhole(ctx context.Context, p *producer.Producer, in io.Reader) error {
+	content, err := io.ReadAll(&input{in, ctx.Done()})
+	if err == nil {
+		err = send(ctx, p, content)
+	}
+	if errors.Is(err, producer.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// send gives errEnded when ctx has ended.
+func send(ctx context.Context, p *producer.Producer, content []byte) error {
+	if ctx.Err() != nil {
+		return errEnded
+	}
+	_, err := p.Send(ctx, content)
+	if errors.Is(err, context.Canceled) {
+		return errEnded
+	}
+	return err
+}
+
+// pace holds a publisher back. Its zero rate does not.
+type pace struct {
+	rate  float64 // records a second
+	begin time.Time
+	sent  uint64
+}
+
+// wait returns when the next record is due, or ctx ends.
+func (p *pace) wait(ctx context.Context) {
+	if p.rate == 0 {
+		return
+	}
+	ahead := time.Duration(float64(p.sent)/p.rate*float64(time.Second)) - time.Since(p.begin)
+	p.sent++
+	// Timers are not finer, and a moment's sleep for each of many records would be too long in all.
+	if ahead < time.Millisecond {
+		return
+	}
+	select {
+	case <-time.After(ahead):
+	case <-ctx.Done():
+	}
+}
+
+// errUnreached says that nobody could be reached in the time given.
+var errUnreached = errors.New("nobody reached")
+
+// awaitContact gives up when the producer hears no tower, or of its records no ACK, for as long as timeout.
+func awaitContact(ctx context.Context, p *producer.Producer, timeout time.Duration, giveUp context.CancelCauseFunc) {
+	tick := time.NewTicker(min(progressInterval, timeout/4+1))
+	defer tick.Stop()
+	contact, acked := time.Now(), uint64(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			s := p.Stats()
+			if s.Acked != acked || s.Acked == s.Sent && s.Towers > 0 {
+				contact, acked = now, s.Acked
+			}
+			if now.Sub(contact) > timeout {
+				giveUp(errUnreached)
+				return
+			}
+		}
+	}
+}
+
+// unreached says whom a producer did not reach.
+func unreached(s producer.Stats, node tower.NodeConfig, timeout time.Duration) error {
+	who := fmt.Sprintf("no store acked for %v (is one running? dafka store)", timeout)
+	if s.Towers == 0 {
+		who = fmt.Sprintf("no tower was heard at %s for %v (is one running? dafka tower)", strings.Join(node.Pub, ", "), timeout)
+	}
+	return &statusError{statusUnreached, fmt.Errorf("%s: %d records sent, %d acked, %d unacked", who, s.Sent, s.Acked, s.Sent-s.Acked)}
+}
+
+// ackPatience is how long the ACKs are waited for once the program was told to end.
+const ackPatience = 500 * time.Millisecond
+
+// closeProducer waits for the ACKs of all records, or, when ctx ends, a moment longer.
+func closeProducer(ctx context.Context, p *producer.Producer, progress *progress) error {
+	patient, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(ackPatience, giveUp)
+		if s := p.Stats(); s.Acked < s.Sent && context.Cause(ctx) != errUnreached {
+			progress.say("ending: %d of %d records are not acked yet; a second signal ends at once", s.Sent-s.Acked, s.Sent)
+		}
+	})()
+	err := p.Close(patient)
+	var unacked *producer.UnackedError
+	if patient.Err() != nil && errors.As(err, &unacked) {
+		return fmt.Errorf("%d of %d records were not acked: no store is known to hold them, publish them again",
+			unacked.Count, p.Stats().Sent)
+	}
+	return err
+}
+
+const (
+	progressInterval = 200 * time.Millisecond
+	// storePatience is how long nothing is acked before the user is asked about a store.
+	storePatience = 3 * time.Second
+)
+
+// progress tells the user on stderr how a producer is getting on: what it waits for and, on a terminal, how far it is.
+type progress struct {
+	producer *producer.Producer
+	waiting  func() bool // ends the message about the tower
+	terminal bool        // somebody looks at stderr
+	line     bool        // and a line there may change: nobody types records into it
+	begin    time.Time
+	stop     chan struct{}
+	stopped  chan struct{}
+}
+
+// startProgress begins to tell; terminal says that somebody looks at stderr, typed that the records are typed there.
+func startProgress(p *producer.Producer, node tower.NodeConfig, terminal, typed bool) *progress {
+	g := &progress{
+		producer: p,
+		waiting:  sayWaiting(node, p.Connected),
+		terminal: terminal,
+		line:     terminal && !typed,
+		begin:    time.Now(),
+		stop:     make(chan struct{}),
+		stopped:  make(chan struct{}),
+	}
+	if terminal && typed {
+		g.say("type records, one a line; Ctrl-D ends")
+	}
+	go g.run()
+	return g
+}
+
+func (g *progress) run() {
+	defer close(g.stopped)
+	tick := time.NewTicker(progressInterval)
+	defer tick.Stop()
+	var acked uint64
+	quiet, asked := g.begin, false
+	for {
+		var now time.Time
+		select {
+		case <-g.stop:
+			return
+		case now = <-tick.C:
+		}
+		s := g.producer.Stats()
+		if s.Acked != acked || s.Acked == s.Sent || s.Towers == 0 {
+			acked, quiet = s.Acked, now
+		}
+		if !asked && now.Sub(quiet) > storePatience {
+			asked = true
+			g.say("%d records wait for a store to ack them: is one running? (dafka store)", s.Sent-s.Acked)
+		}
+		if g.line {
+			fmt.Fprintf(os.Stderr, "%s%d records sent, %d acked", clearLine, s.Sent, s.Acked)
+		}
+	}
+}
+
+// clearLine brings a terminal back to the beginning of an empty line.
+const clearLine = "\r\x1b[K"
+
+// say prints a line of its own.
+func (g *progress) say(format string, args ...any) {
+	message := fmt.Sprintf(format, args...) + "\n"
+	if g.line {
+		message = clearLine + message
+	}
+	fmt.Fprint(os.Stderr, message)
+}
+
+// end stops the reports and, on a terminal, sums up.
+func (g *progress) end() {
+	g.waiting()
+	close(g.stop)
+	<-g.stopped
+	if !g.terminal {
+		return
+	}
+	s, took := g.producer.Stats(), time.Since(g.begin)
+	g.say("%d records sent, %d acked, %d unacked in %.1f s (%.0f records/s), partition %s",
+		s.Sent, s.Acked, s.Sent-s.Acked, took.Seconds(), float64(s.Acked)/took.Seconds(), g.producer.Address())
+}

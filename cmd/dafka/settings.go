@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// settings are all that can be said in a configuration file, under the names and with the defaults that the C programs
+// know; beacon/bind is ours.
+var settings = []setting{
+	{"beacon/pub_address", tower.DefaultPub, checkEndpoints},
+	{"beacon/sub_address", tower.DefaultSub, checkEndpoints},
+	{"beacon/address", "", checkHost},
+	{"beacon/bind", "", checkBind},
+	{"beacon/interval", "1000", checkMilliseconds},
+	{"beacon/timeout", "4000", checkMilliseconds},
+	{"beacon/verbose", "0", checkSwitch},
+	{"tower/pub_address", "tcp://*:5557", checkListen},
+	{"tower/sub_address", "tcp://*:5556", checkListen},
+	{"tower/verbose", "0", checkSwitch},
+	{"store/db", "storedb", checkFolder},
+	{"store/high_watermark", "1000000", checkCount},
+	{"store/verbose", "0", checkSwitch},
+	{"producer/head_interval", "1000", checkMilliseconds},
+	{"producer/terminate_unacked", "0", checkSwitch},
+	{"producer/high_watermark", "1000000", checkCount},
+	{"producer/verbose", "0", checkSwitch},
+	{"consumer/offset/reset", "latest", nil},
+	{"consumer/high_watermark", "1000000", checkCount},
+	{"consumer/verbose", "0", checkSwitch},
+}
+
+// setting is one of them.
+type setting struct {
+	key       string // its path in the file
+	byDefault string
+	check     func(text string) error // nil where anything will do
+}
+
+// variable is its name in the environment.
+func (s setting) variable() string {
+	return "DAFKA_" + strings.ToUpper(strings.ReplaceAll(s.key, "/", "_"))
+}
+
+// checkEndpoints wants what nodes connect to.
+func checkEndpoints(text string) error {
+	for _, endpoint := range splitList(text) {
+		if _, err := zmqwire.ParseEndpoint(endpoint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// splitList splits at commas; spaces around them are how people write lists.
+func splitList(text string) []string {
+	list := strings.Split(text, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
+}
+
+// checkListen wants what a tower binds.
+func checkListen(text string) error {
+	if !strings.HasPrefix(text, "tcp://") || strings.Contains(text, ",") {
+		return fmt.Errorf("%q: want one endpoint such as tcp://*:5557", text)
+	}
+	return nil
+}
+
+func checkHost(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := zmqwire.ParseEndpoint(zmqwire.Endpoint{Host: unbracket(text), Port: 1}.String())
+	return err
+}
+
+func checkBind(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := bindEndpoint(text)
+	return err
+}
+
+func checkFolder(text string) error {
+	if text == "" {
+		return errors.New("where to keep the records? Want the name of a folder")
+	}
+	return nil
+}
+
+func checkMilliseconds(text string) error {
+	_, err := parseMilliseconds(text)
+	return err
+}
+
+func parseMilliseconds(text string) (time.Duration, error) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q: want milliseconds, 1 to 2147483647", text)
+	}
+	return time.Duration(n) * time.Millisecond, nil
+}
+
+func checkCount(text string) error {
+	if _, err := strconv.ParseUint(text, 10, 31); err != nil {
+		return fmt.Errorf("%q: want a number, 0 to 2147483647", text)
+	}
+	return nil
+}
+
+func checkSwitch(text string) error {
+	if _, err := strconv.ParseUint(text, 10, 31); err != nil {
+		return fmt.Errorf("%q: want 0 for no, 1 for yes", text)
+	}
+	return nil
+}
+
+// isOn reads what checkSwitch let pass, as C does: all but 0 is yes.
+func isOn(text string) bool {
+	n, _ := strconv.ParseUint(text, 10, 31)
+	return n != 0
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/store"
+)
+
+// storeCommand is `dafka store`: a store as a process.
+func storeCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "store",
+		Usage: "run a store, which keeps all records of all topics on disk",
+		Description: "A record is acked to its producer when it is on the disk. What a consumer missed it gets from here.\n" +
+			"A store is two nodes: with a fixed port in --bind, it uses the next port as well.\n\n" +
+			"Example: dafka store --db /var/lib/dafka",
+		Flags: nodeFlags(
+			&cli.StringFlag{Name: "db", Usage: "`DIR` of the database, made when it is not there", Value: "storedb"},
+		),
+		Action: runStore,
+		Subcommands: []*cli.Command{
+			storeVerifyCommand(), storeRepairCommand(), storeBackupCommand(), storeRestoreCommand(),
+			storeExportCommand(), storeImportCommand(),
+		},
+	}
+}
+
+func runStore(c *cli.Context) error {
+	if err := wantArgs(c, 0); err != nil {
+		return err
+	}
+	config, err := readConfig(c, "store")
+	if err != nil {
+		return err
+	}
+	dir, node := config.text("store/db"), config.node()
+	s, err := store.Open(store.Config{Dir: dir, Node: node})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "store is running: records are kept in %s\n", dir)
+	defer sayWaiting(node, s.Connected)()
+	return serve(c.Context, s)
+}

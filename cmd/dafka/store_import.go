@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/consumer"
+	"github.com/godafka/dafka/store"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// storeExportCommand is `dafka store export`: what a store holds of a topic becomes output.
+func storeExportCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "export",
+		Usage:     "print all records of a topic that a store holds, which does not run",
+		ArgsUsage: "TOPIC",
+		Description: "Prints an object a line, as dafka consume --format json does, one partition after the other. Of a store that\n" +
+			"runs, dafka consume TOPIC --from-beginning --until-end --format json prints the same.\n\n" +
+			"Example: dafka store export packages --db /var/lib/dafka > packages.ndjson",
+		Flags:  []cli.Flag{folderFlag()},
+		Action: runStoreExport,
+	}
+}
+
+func runStoreExport(c *cli.Context) error {
+	if err := wantArgs(c, 1, "TOPIC"); err != nil {
+		return err
+	}
+	topic := c.Args().First()
+	if err := zmqwire.CheckName("TOPIC", topic); err != nil {
+		return wrong(c, "%v", err)
+	}
+	dir, err := storeFolder(c)
+	if err != nil {
+		return err
+	}
+	out := newPrinter(os.Stdout)
+	err = offline(c, "exporting "+topic, func(ctx context.Context, progress store.Progress) error {
+		return store.Export(ctx, dir, topic, func(r *store.Record) error {
+			return printJSON(out, (*consumer.Record)(r))
+		}, progress)
+	})
+	if errors.Is(err, store.ErrInUse) {
+		err = fmt.Errorf("%w, or use dafka consume", err)
+	}
+	return errors.Join(err, out.Flush())
+}
+
+// storeImportCommand is `dafka store import`: records from elsewhere become a store's.
+func storeImportCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "import",
+		Usage: "bring records into the database of a store that does not run",
+		Description: "--leveldb brings in all records of a C store that does not run, and then compares all contents. --ndjson brings\n" +
+			"in what dafka store export or dafka consume --format json printed. Records that are there already must be the\n" +
+			"same, so an import that was broken off can be repeated.\n\n" +
+			"Example: dafka store import --leveldb /var/lib/dafka-c --db /var/lib/dafka",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "db", Usage: "`DIR` of the store's database, made when it is not there (required)"},
+			&cli.StringFlag{Name: "leveldb", Usage: "`DIR` of a C store's database"},
+			&cli.StringFlag{Name: "ndjson", Usage: "`FILE` of records, an object a line; - is stdin"},
+		},
+		Action: runStoreImport,
+	}
+}
+
+func runStoreImport(c *cli.Context) error {
+	if err := wantArgs(c, 0); err != nil {
+		return err
+	}
+	dir, err := storeFolder(c)
+	if err != nil {
+		return err
+	}
+	leveldb, ndjson := c.String("leveldb"), c.String("ndjson")
+	switch {
+	case (leveldb == "") == (ndjson == ""):
+		return wrong(c, "where from? One of --leveldb DIR and --ndjson FILE says it")
+	case leveldb != "":
+		return importLevelDB(c, leveldb, dir)
+	}
+	return importLines(c, ndjson, dir)
+}
+
+func importLevelDB(c *cli.Context, from, dir string) error {
+	var report *store.Report
+	err := offline(c, "importing "+from, func(ctx context.Context, progress store.Progress) (err error) {
+		report, err = store.ImportLevelDB(ctx, from, dir, progress)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	printReport(report)
+	fmt.Fprintf(os.Stderr, "imported into %s and compared: %s\n", dir, sum(report))
+	if !report.Sound() {
+		return fmt.Errorf("not all of %s could be imported", from)
+	}
+	return nil
+}
+
+func importLines(c *cli.Context, file, dir string) error {
+	in := os.Stdin
+	if file != "-" {
+		var err error
+		if in, err = os.Open(file); err != nil {
+			return err
+		}
+		defer in.Close()
+	}
+	into, err := store.OpenImporter(dir)
+	if err != nil {
+		return err
+	}
+	added, known := uint64(0), uint64(0)
+	err = offline(c, "importing "+file, func(ctx context.Context, progress store.Progress) error {
+		info, err := in.Stat()
+		if err != nil {
+			return err
+		}
+		from := newLines(ctx, in)
+		done := uint64(0)
+		for number := 1; ; number++ {
+			line, err := from.next()
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			record, err := parseJSON(line)
+			if err == nil {
+				var isNew bool
+				if isNew, err = into.Add(record); isNew {
+					added++
+				} else {
+					known++
+				}
+			}
+			if err != nil {
+				return fmt.Errorf("%s, line %d: %w", file, number, err)
+			}
+			done += uint64(len(line)) + 1
+			progress(done, uint64(info.Size()))
+		}
+	})
+	if err := errors.Join(err, into.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "imported into %s: %s, %d were there already\n", dir, plural(added, "record"), known)
+	return nil
+}
+
+// parseJSON reads what printJSON wrote.
+func parseJSON(line []byte) (*store.Record, error) {
+	var object struct {
+		Topic           *string `json:"topic"`
+		TopicBase64     bool    `json:"topic_base64"`
+		Partition       *string `json:"partition"`
+		PartitionBase64 bool    `json:"partition_base64"`
+		Sequence        *uint64 `json:"sequence"`
+		Content         *string `json:"content"`
+		ContentBase64   bool    `json:"content_base64"`
+	}
+	// What is not UTF-8 would be replaced in silence.
+	if !utf8.Valid(line) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	if err := json.Unmarshal(line, &object); err != nil {
+		return nil, err
+	}
+	if object.Topic == nil || object.Partition == nil || object.Sequence == nil || object.Content == nil {
+		return nil, errors.New("want an object with topic, partition, sequence and content")
+	}
+	topic, wrongTopic := textOrBytes(*object.Topic, object.TopicBase64)
+	partition, wrongPartition := textOrBytes(*object.Partition, object.PartitionBase64)
+	content, wrongContent := textOrBytes(*object.Content, object.ContentBase64)
+	if err := errors.Join(wrongTopic, wrongPartition, wrongContent); err != nil {
+		return nil, err
+	}
+	return &store.Record{Topic: string(topic), Partition: string(partition), Sequence: *object.Sequence, Content: content}, nil
+}
+
+// textOrBytes is the inverse of textOrBase64.
+func textOrBytes(text string, isBase64 bool) ([]byte, error) {
+	if !isBase64 {
+		return []byte(text), nil
+	}
+	return base64.StdEncoding.DecodeString(text)
+}

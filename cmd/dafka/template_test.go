@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"github.com/godafka/dafka/consumer"
+)
+
+func TestTemplate(t *testing.T) {
+	record := &consumer.Record{Topic: "topic", Partition: "P", Sequence: 1<<64 - 1, Content: []byte("a\xff\n")}
+	for _, test := range []struct{ template, want string }{
+		{`%t %p %s %c\n`, "topic P 18446744073709551615 a\xff\n\n"},
+		{`%c`, "a\xff\n"},
+		{`%%%s%%`, "%18446744073709551615%"},
+		{`%\n`, ""},
+		{`\t\r\0\\\x41\xfF`, "\t\r\x00\\A\xff"},
+		{"no field", "no field"},
+		{`é %t`, "é topic"},
+		{`%%\n`, "%\n"},
+		{"%", ""},
+		{"%x", ""},
+		{"%T", ""},
+		{`\`, ""},
+		{`\q`, ""},
+		{`\x4`, ""},
+		{`\x+4`, ""},
+		{`\xzz`, ""},
+	} {
+		format, err := parseTemplate(test.template)
+		if (err == nil) != (test.want != "") {
+			t.Errorf("%q: error %v", test.template, err)
+		}
+		if err != nil {
+			continue
+		}
+		var got bytes.Buffer
+		p := newPrinter(&got)
+		if err := format(p, record); err != nil {
+			t.Fatal(err)
+		}
+		p.Flush()
+		if got.String() != test.want {
+			t.Errorf("%q: printed %q, want %q", test.template, got.String(), test.want)
+		}
+		p = newPrinter(io.Discard)
+		if n := testing.AllocsPerRun(1000, func() { format(p, record) }); n != 0 {
+			t.Errorf("%q: %v allocations for each record, want none", test.template, n)
+		}
+	}
+}
+
+func TestTemplateFails(t *testing.T) {
+	format, err := parseTemplate("%c%t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := format(newPrinter(failing{}), &consumer.Record{Content: make([]byte, 2*outputBuffer)}); err == nil {
+		t.Error("no error from an output that takes nothing")
+	}
+}
+
+func TestBeginAt(t *testing.T) {
+	const head = 99
+	for where, want := range map[string]uint64{
+		"0": 0, "7": 7, "18446744073709551615": 1<<64 - 1, "-1": 99, "-10": 90, "-100": 0, "-1000": 0, "-0": 100,
+	} {
+		var config consumer.Config
+		if err := beginAt(where, &config); err != nil {
+			t.Errorf("%s: %v", where, err)
+			continue
+		}
+		if got := config.Start("topic", "partition", head); got != want {
+			t.Errorf("%s: begins with %d, want %d", where, got, want)
+		}
+	}
+	for where, want := range map[string]consumer.Reset{"end": consumer.Latest, "start": consumer.Earliest} {
+		var config consumer.Config
+		if err := beginAt(where, &config); err != nil || config.Reset != want || config.Start != nil {
+			t.Errorf("%q: %+v, error %v", where, config, err)
+		}
+	}
+	for _, where := range []string{"", "begin", "+1", "1.5", "--1", "-", "18446744073709551616"} {
+		if err := beginAt(where, &consumer.Config{}); err == nil {
+			t.Errorf("%q: no error", where)
+		}
+	}
+}
