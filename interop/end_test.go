@@ -1,0 +1,150 @@
+package interop
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Programs end when they are told to, soon and cleanly, and when their work is done.
+
+// endless is input without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	return copy(p, strings.Repeat("a line of an endless log\n", 1000)), nil
+}
+
+var signals = []syscall.Signal{syscall.SIGTERM, syscall.SIGINT}
+
+func TestSignalUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, s := range signals {
+		t.Run(s.String(), func(t *testing.T) {
+			// Not in parallel: the load is for one at a time.
+			load := func(t *testing.T) (tower, store, producer, consumer *process) {
+				tower, c := startTower(t)
+				store = c.store(t.TempDir())
+				consumer = c.start(nil, "consume", "hello", "--from-beginning")
+				producer = c.start(endless{}, "produce", "hello")
+				consumer.waitForLines(20_000)
+				return tower, store, producer, consumer
+			}
+			tower, store, producer, consumer := load(t)
+			tower.end(s, 0)
+			consumer.end(s, 0)
+			store.end(s, 0)
+			// What the store had not acked, nobody has.
+			endProducer(producer, s)
+
+			_, _, producer, _ = load(t)
+			endProducer(producer, s)
+		})
+	}
+}
+
+// endProducer tells a producer under full load to end. Whether its last records are acked in time is the store's
+// affair; when they are not, it says so.
+func endProducer(p *process, s syscall.Signal) {
+	p.t.Helper()
+	begin := time.Now()
+	p.signal(s)
+	<-p.ended
+	if took := time.Since(begin); took > soon {
+		p.t.Errorf("%s ended %v after %v, want %v", p, took, s, soon)
+	}
+	told := strings.Contains(p.stderr.String(), "were not acked")
+	if status := p.cmd.ProcessState.ExitCode(); status != 0 && !(status == 1 && told) {
+		p.t.Errorf("%s: exit status %d", p, status)
+	}
+}
+
+func TestSignalWithoutTower(t *testing.T) {
+	t.Parallel()
+	nowhere := &cluster{t: t, pub: []string{"tcp://127.0.0.1:1"}, sub: []string{"tcp://127.0.0.1:1"}}
+	for _, s := range signals {
+		producer, _, _ := nowhere.produceSlowly("hello")
+		consumer := nowhere.start(nil, "consume", "hello")
+		ending := nowhere.start(nil, "consume", "hello", "--until-end")
+		store := nowhere.start(nil, "store", "--db", t.TempDir())
+		for _, p := range []*process{producer, consumer, ending, store} {
+			p.waitFor("waiting for tower")
+			p.end(s, 0)
+		}
+	}
+}
+
+// Without a store nothing is acked, and the producer says how much that is.
+func TestSignalWithoutStore(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	for _, s := range signals {
+		p := c.produce("hello", lines("a", 1234))
+		p.waitFor("1234 records wait for a store")
+		p.end(s, 1)
+		if want := "1234 of 1234 records were not acked"; !strings.Contains(p.stderr.String(), want) {
+			t.Errorf("stderr: %s\nwant %q", p.stderr.String(), want)
+		}
+	}
+}
+
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	for _, s := range signals {
+		p := c.produce("hello", lines("a", 10))
+		p.waitFor("10 records wait for a store")
+		p.signal(s)
+		p.waitFor("a second signal ends at once")
+		begin := time.Now()
+		p.signal(s)
+		p.mustEnd(128 + int(s))
+		if took := time.Since(begin); took > soon/2 {
+			t.Errorf("a second %v ended %s after %v", s, p, took)
+		}
+	}
+}
+
+func TestUntilEndOfNothing(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	for _, flags := range [][]string{{"--until-end"}, {"-e", "--from-beginning"}} {
+		equal(t, "without a store", partitions{}, c.all("hello"))
+		p := c.start(nil, append([]string{"consume", "hello"}, flags...)...)
+		p.mustEnd(0)
+		if got := p.stdout.String() + p.stderr.String(); got != "" {
+			t.Errorf("%s says %q", p, got)
+		}
+		c.store(t.TempDir())
+		c.produce("other", lines("a", 10)).mustEnd(0)
+	}
+}
+
+func TestStoreThatCannotOpen(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	used, file := t.TempDir(), filepath.Join(t.TempDir(), "file")
+	first := c.store(used)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{
+		used: "database " + used + " is in use by another store",
+		file: "not a directory",
+	} {
+		second := c.start(nil, "store", "--db", dir)
+		second.mustEnd(1)
+		if said := second.stderr.String(); !strings.HasPrefix(said, "dafka: error: ") || !strings.Contains(said, want) ||
+			strings.Count(said, "\n") != 1 {
+			t.Errorf("a store at %s says %q, want %q", dir, said, want)
+		}
+	}
+	// The first is none the worse.
+	want := partitions{"hello/a": lines("a", 100)}
+	c.produce("hello", want["hello/a"]).mustEnd(0)
+	equal(t, "consumed", want, c.all("hello"))
+	first.end(syscall.SIGTERM, 0)
+}

@@ -1,0 +1,368 @@
+package interop
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const module = "github.com/godafka/dafka"
+
+// packages says for each top-level folder of Go code which of the others its packages may import, tests included:
+//
+//	cmd -> producer, consumer, store -> tower -> zmqwire
+//
+// Producer, consumer and store never import each other, so that a program carries only the node it is, and the wire
+// stays the one thing they share. What needs two of them at once is a test of a cluster and lives in interop.
+var packages = map[string][]string{
+	"zmqwire":  {},
+	"tower":    {"zmqwire"},
+	"producer": {"tower", "zmqwire"},
+	"consumer": {"tower", "zmqwire"},
+	"store":    {"tower", "zmqwire"},
+	"cmd":      {"producer", "consumer", "store", "tower", "zmqwire"},
+	"interop":  {"producer", "consumer", "store", "tower", "zmqwire"},
+}
+
+// dependencies says for each thing from outside the module who may touch it. What is not in it is refused, the
+// standard library apart: a new dependency is a decision, and takes a row.
+var dependencies = []struct {
+	path  string   // the import path, and all below it
+	code  []string // top-level folders whose code may import it
+	tests []string // and those whose _test.go files may
+	say   string   // what to do instead
+}{
+	{
+		path: "C",
+		code: only("zmqwire"), tests: nowhere,
+		say: "put the C call behind a method in zmqwire",
+	}, {
+		path: "github.com/pebbe/zmq4",
+		code: only("zmqwire", "tower"), tests: anywhere,
+		say: "use the sockets of zmqwire",
+	}, {
+		path: "github.com/cockroachdb/pebble",
+		code: only("store"), tests: only("store"),
+		say: "ask the store for what is needed",
+	}, {
+		path: "github.com/syndtr/goleveldb",
+		code: only("store"), tests: only("store"),
+		say: "ask the store for what is needed",
+	}, {
+		path: "github.com/urfave/cli",
+		code: only("cmd"), tests: only("cmd"),
+		say: "take plain parameters or a Config, and read the flags in cmd",
+	}, {
+		path: "charm.land/bubbletea",
+		code: only("cmd"), tests: only("cmd"),
+		say: "draw screens in cmd, from what the nodes tell",
+	}, {
+		path: "github.com/goccy/go-yaml",
+		code: only("cmd"), tests: only("cmd"),
+		say: "print YAML in cmd",
+	}, {
+		path: "github.com/google/go-cmp",
+		code: nowhere, tests: anywhere,
+		say: "compare by hand: go-cmp panics on what it does not understand, and is for tests",
+	}, {
+		path: "golang.org/x/sys",
+		code: only("store"), tests: nowhere,
+		say: "use the standard library; the store needs renameat2",
+	},
+}
+
+// topLevel is what may lie at the top of the tree, beside what .gitignore names.
+var topLevel = only(
+	"go.mod", "go.sum",
+	"zmqwire", "tower", "producer", "consumer", "store", "cmd", "interop", "docker",
+	"Makefile", "README.md", "LICENSE",
+	".ci", ".git", ".gitignore", ".dockerignore", "staticcheck.conf", ".editorconfig",
+)
+
+// badFolders are names that say nothing of what is inside, and so gather what has no home.
+var badFolders = only("internal", "util", "common", "pkg")
+
+func only(names ...string) []string { return names }
+
+var (
+	nowhere  = only()
+	anywhere = slices.Sorted(maps.Keys(packages))
+)
+
+func TestImportRules(t *testing.T) {
+	for _, fault := range treeFaults(os.DirFS("..")) {
+		t.Error(fault)
+	}
+}
+
+// treeFaults holds the tree at fsys against all rules and returns what breaks them, each with what to do about it.
+func treeFaults(fsys fs.FS) []string {
+	var faults []string
+	fault := func(format string, a ...any) { faults = append(faults, fmt.Sprintf(format, a...)) }
+
+	// A test that looks in the wrong place finds nothing wrong there.
+	goMod, _ := fs.ReadFile(fsys, "go.mod")
+	if !regexp.MustCompile(`(?m)^module ` + regexp.QuoteMeta(module) + `$`).Match(goMod) {
+		fault("go.mod does not name the module %s: set the constant module in interop/imports_test.go to its name", module)
+	}
+
+	// Git decides what belongs to the project, but reading its patterns is enough: .gitignore has only plain ones.
+	ignore, _ := fs.ReadFile(fsys, ".gitignore")
+	ignored := func(name string) bool {
+		for line := range strings.Lines(string(ignore)) {
+			pattern := strings.TrimSuffix(strings.TrimSpace(line), "/")
+			if match, _ := path.Match(pattern, name); match && !strings.HasPrefix(line, "#") {
+				return true
+			}
+		}
+		return false
+	}
+
+	err := fs.WalkDir(fsys, ".", func(file string, entry fs.DirEntry, err error) error {
+		switch name := entry.Name(); {
+		case err != nil:
+			return err
+		case file == ".":
+			return nil
+		case entry.IsDir() && (name == ".git" || name == "testdata" || ignored(name)):
+			return fs.SkipDir
+		case ignored(name):
+			return nil
+		case !strings.Contains(file, "/") && !slices.Contains(topLevel, name):
+			fault("%s: not one of the top-level entries; move it to the package it serves (or, if git is not to have it, name it in .gitignore)", file)
+		case entry.IsDir() && slices.Contains(badFolders, name):
+			fault("%s: no folder named %s; move each helper to the package it helps", file, name)
+		}
+		if entry.IsDir() || path.Ext(file) != ".go" {
+			return nil
+		}
+		src, err := fs.ReadFile(fsys, file)
+		if err != nil {
+			return err
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, src, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		var imports []string
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			imports = append(imports, imported)
+		}
+		faults = append(faults, importFaults(file, imports)...)
+		return nil
+	})
+	if err != nil {
+		fault("the tree cannot be read: %v", err)
+	}
+	return faults
+}
+
+// importFaults holds the imports of one file, named from the top of the tree, against packages and dependencies.
+func importFaults(file string, imports []string) []string {
+	var faults []string
+	folder := topOf(file)
+	mayImport, known := packages[folder]
+	if !known {
+		return []string{fmt.Sprintf("%s: Go code lives in %s; move it there", file, strings.Join(anywhere, ", "))}
+	}
+	for _, imported := range imports {
+		if say := importFault(file, folder, mayImport, imported); say != "" {
+			faults = append(faults, fmt.Sprintf("%s imports %q: %s", file, imported, say))
+		}
+	}
+	return faults
+}
+
+// importFault returns what is wrong with one import of a file in folder, or nothing.
+func importFault(file, folder string, mayImport []string, imported string) string {
+	if imported == module || strings.HasPrefix(imported, module+"/") {
+		ours := topOf(strings.TrimPrefix(strings.TrimPrefix(imported, module), "/"))
+		if ours == folder || slices.Contains(mayImport, ours) {
+			return ""
+		}
+		if len(mayImport) == 0 {
+			return fmt.Sprintf("%s may import no package of ours; move what both need into %s", folder, folder)
+		}
+		return fmt.Sprintf("of ours, %s may import only %s; move what both need into one of these, or take it as a parameter",
+			folder, strings.Join(mayImport, ", "))
+	}
+	for _, dependency := range dependencies {
+		if imported != dependency.path && !strings.HasPrefix(imported, dependency.path+"/") {
+			continue
+		}
+		allowed, kind := dependency.code, "code"
+		if strings.HasSuffix(file, "_test.go") {
+			allowed, kind = dependency.tests, "tests"
+		}
+		switch {
+		case slices.Contains(allowed, folder):
+			return ""
+		case len(allowed) == 0:
+			return fmt.Sprintf("no %s may; %s", kind, dependency.say)
+		default:
+			return fmt.Sprintf("only %s in %s may; %s", kind, strings.Join(allowed, ", "), dependency.say)
+		}
+	}
+	// Only the standard library has no dot in the first element of its paths.
+	if strings.Contains(topOf(imported), ".") {
+		return "not one of the project's dependencies; do without it, or give it a row in interop/imports_test.go and the reason in the commit"
+	}
+	return ""
+}
+
+// topOf returns the first element of a slash-separated path.
+func topOf(name string) string {
+	top, _, _ := strings.Cut(name, "/")
+	return top
+}
+
+// TestImportRulesBite proves each rule of packages and dependencies on files that keep it and files that break it.
+func TestImportRulesBite(t *testing.T) {
+	const (
+		zmqwire  = module + "/zmqwire"
+		tower    = module + "/tower"
+		producer = module + "/producer"
+		consumer = module + "/consumer"
+		store    = module + "/store"
+		program  = module + "/cmd/dafka"
+		interop  = module + "/interop"
+
+		zmq4   = "github.com/pebbe/zmq4"
+		pebble = "github.com/cockroachdb/pebble/v2"
+		vfs    = "github.com/cockroachdb/pebble/v2/vfs"
+		level  = "github.com/syndtr/goleveldb/leveldb"
+		cli    = "github.com/urfave/cli/v2"
+		gocmp  = "github.com/google/go-cmp/cmp"
+		sys    = "golang.org/x/sys/unix"
+		other  = "golang.org/x/text/width"
+	)
+	list := func(imports ...string) []string { return imports }
+	for _, test := range []struct {
+		file string
+		keep []string // imports that keep the rules
+		bite []string // imports that break them, each
+	}{
+		{"zmqwire/a.go", list("C", zmq4, "fmt", "encoding/binary"),
+			list(module, tower, producer, consumer, store, program, interop, pebble, cli, gocmp, other)},
+		{"zmqwire/a_test.go", list("testing", zmq4, gocmp, zmqwire),
+			list("C", tower, producer, consumer, store, pebble, cli, other)},
+		{"tower/a.go", list(zmqwire, zmq4, "net"),
+			list("C", producer, consumer, store, program, interop, pebble, cli, gocmp, sys, other)},
+		{"tower/a_test.go", list(zmqwire, tower, zmq4, gocmp),
+			list("C", producer, consumer, store, pebble, cli, other)},
+		{"producer/a.go", list(tower, zmqwire, "context"),
+			list("C", consumer, store, program, interop, zmq4, pebble, cli, gocmp, other)},
+		{"producer/a_test.go", list(tower, zmqwire, zmq4, gocmp),
+			list("C", consumer, store, pebble, cli, other)},
+		{"consumer/a.go", list(tower, zmqwire, "iter"),
+			list("C", producer, store, program, interop, zmq4, pebble, cli, gocmp, other)},
+		{"consumer/a_test.go", list(tower, zmqwire, zmq4, gocmp),
+			list("C", producer, store, pebble, cli, other)},
+		{"store/a.go", list(tower, zmqwire, pebble, vfs, level, sys),
+			list("C", producer, consumer, program, interop, zmq4, cli, gocmp, other)},
+		{"store/a_test.go", list(tower, zmqwire, zmq4, pebble, vfs, level, gocmp),
+			list("C", producer, consumer, cli, sys, other)},
+		{"cmd/dafka/a.go", list(producer, consumer, store, tower, zmqwire, cli, module+"/cmd/dafka/sub"),
+			list("C", interop, zmq4, pebble, vfs, level, gocmp, other)},
+		{"cmd/dafka/a_test.go", list(producer, consumer, store, cli, zmq4, gocmp),
+			list("C", interop, pebble, other)},
+		{"interop/demo/a.go", list(producer, consumer, store, tower, zmqwire, interop),
+			list("C", program, zmq4, pebble, cli, gocmp, other)},
+		{"interop/a_test.go", list(producer, consumer, store, tower, zmqwire, zmq4, gocmp),
+			list("C", program, pebble, cli, other)},
+
+		// Names that only begin alike are other things.
+		{"producer/b.go", nil, list(module+"/zmqwire2", zmq4+"x", "github.com/godafka/dafka2")},
+		{"store/b.go", nil, list("github.com/cockroachdb/pebblez")},
+	} {
+		if got := importFaults(test.file, test.keep); len(got) > 0 {
+			t.Errorf("%s with imports that keep the rules: %s", test.file, strings.Join(got, "\n"))
+		}
+		for _, imported := range test.bite {
+			if got := importFaults(test.file, []string{imported}); len(got) != 1 {
+				t.Errorf("%s with import %q: %d faults, want 1", test.file, imported, len(got))
+			}
+		}
+	}
+}
+
+// TestTreeRulesBite proves the rules on names, and that an import is found wherever Go would find it.
+func TestTreeRulesBite(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		files map[string]string // on top of a good tree
+		want  []string          // how each fault begins
+	}{
+		{name: "a good tree"},
+		{name: "what git ignores",
+			files: map[string]string{"bin/dafka": "", "cpu.prof": "", ".idea/util/a.go": "no Go"}},
+		{name: "testdata is no code",
+			files: map[string]string{"store/testdata/common/a.go": "no Go"}},
+		{name: "entries at the top",
+			files: map[string]string{"main.go": "package dafka", "docs/a.md": "", "notes.txt": "", "output": ""},
+			want:  []string{"docs: not one", "main.go: not one", "main.go: Go code lives in", "notes.txt: not one", "output: not one"}},
+		{name: "folders that say nothing",
+			files: map[string]string{
+				"store/internal/a.txt": "", "cmd/dafka/util/a.txt": "", "docker/common/a.txt": "", "tower/pkg/a.txt": ""},
+			want: []string{"cmd/dafka/util: no folder", "docker/common: no folder", "store/internal: no folder", "tower/pkg: no folder"}},
+		{name: "imports, grouped, named, for another system, in a test, deep down",
+			files: map[string]string{
+				"producer/a.go":         "package producer\nimport (\n\t_ \"fmt\"\n\tq `github.com/pebbe/zmq4`\n)",
+				"consumer/a_windows.go": "//go:build never\n\npackage consumer\n// #include <zmq.h>\nimport \"C\"",
+				"store/a_test.go":       "package store_test\nimport . \"github.com/godafka/dafka/producer\"",
+				"cmd/dafka/deep/a.go":   "package deep\nimport _ \"github.com/cockroachdb/pebble/v2\"",
+			},
+			want: []string{
+				`cmd/dafka/deep/a.go imports "github.com/cockroachdb/pebble/v2": only code in store may`,
+				`consumer/a_windows.go imports "C": only code in zmqwire may`,
+				`producer/a.go imports "github.com/pebbe/zmq4": only code in zmqwire, tower may`,
+				`store/a_test.go imports "github.com/godafka/dafka/producer": of ours, store may import only tower, zmqwire`,
+			}},
+		{name: "another module",
+			files: map[string]string{"go.mod": "module github.com/godafka/dafka/v2\n"},
+			want:  []string{"go.mod does not name"}},
+		{name: "a file that is no Go",
+			files: map[string]string{"tower/a.go": "pakcage tower"},
+			want:  []string{"the tree cannot be read"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tree := fstest.MapFS{}
+			for file, text := range map[string]string{
+				"go.mod":            "module " + module + "\n",
+				".gitignore":        "# Build output\nbin/\n*.prof\n.idea/\n",
+				".git/common/a.go":  "not looked at",
+				"cmd/dafka/main.go": "package main\nimport _ \"" + module + "/tower\"",
+			} {
+				tree[file] = &fstest.MapFile{Data: []byte(text)}
+			}
+			for file, text := range test.files {
+				tree[file] = &fstest.MapFile{Data: []byte(text)}
+			}
+			got := treeFaults(tree)
+			for i := range min(len(got), len(test.want)) {
+				if strings.HasPrefix(got[i], test.want[i]) {
+					got[i] = test.want[i]
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
