@@ -87,6 +87,7 @@ func diskUsage(dir string) (vfs.DiskUsage, error) {
 
 // databaseOptions are those with which every database of a store is opened.
 func databaseOptions(log *slog.Logger) *pebble.Options {
+	damaged := logDamage(log)
 	options := &pebble.Options{
 		// Older formats end the log's replay at a flipped bit without a word: records that were acked would be gone.
 		FormatMajorVersion:          pebble.FormatNewest,
@@ -98,10 +99,8 @@ func databaseOptions(log *slog.Logger) *pebble.Options {
 				log.Error("database cannot write, it tries again", "error", err.Error())
 			}),
 			// Pebble's own listener ends the process. Here the reader leaves out what it cannot vouch for.
-			DataCorruption: func(info pebble.DataCorruptionInfo) {
-				log.Error("database found damage", "path", info.Path, "error", info.Details.Error())
-			},
-			DiskSlow: func(info pebble.DiskSlowInfo) { log.Warn("disk is slow", "info", info.String()) },
+			DataCorruption: func(info pebble.DataCorruptionInfo) { damaged(info.Details) },
+			DiskSlow:       func(info pebble.DiskSlowInfo) { log.Warn("disk is slow", "info", info.String()) },
 		},
 	}
 	// Heads change with every commit, runs never. In tables of their own, a partition's new runs lie behind its older
@@ -117,6 +116,13 @@ func databaseOptions(log *slog.Logger) *pebble.Options {
 	// Runs are large and written once in order: compressing them costs more than it saves.
 	options.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	return options
+}
+
+// logDamage tells of damage on the disk, not of each attempt to read it.
+func logDamage(log *slog.Logger) func(error) {
+	return atMostEvery(10*time.Second, func(err error) {
+		log.Error("the database is damaged: records are left out until the store is stopped and repaired", "error", err.Error())
+	})
 }
 
 // atMostEvery leaves out what comes too soon after the last: a full disk fails again and again.

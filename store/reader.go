@@ -44,6 +44,7 @@ type reader struct {
 	stored   zmqwire.Run // a run as it is in the database
 	gathered zmqwire.Run // a run made of small ones
 	stats    *counters
+	logged   func(error)
 }
 
 // headRequest is a node's question for the heads of one topic, or of all when it is empty.
@@ -75,7 +76,14 @@ func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader,
 	return &reader{
 		node: node, db: db, stats: stats,
 		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
+		logged: logDamage(config.Logger),
 	}, nil
+}
+
+// damaged takes note of something that is left out because it cannot be read.
+func (r *reader) damaged(err error) {
+	r.stats.damaged.Add(1)
+	r.logged(err)
 }
 
 // run is the node. It returns when stopping says so.
@@ -214,8 +222,7 @@ func (r *reader) serve() error {
 		func(c *zmqwire.Cursor) *zmqwire.Run {
 			run, err := r.read(records, c)
 			if err != nil {
-				r.node.Faults().Note(err)
-				r.stats.damaged.Add(1)
+				r.damaged(err)
 			}
 			return run
 		},
@@ -286,7 +293,7 @@ func (r *reader) decode(records *pebble.Iterator) error {
 func (r *reader) sayMore(c *zmqwire.Cursor) {
 	records, err := r.db.records(c.Topic, c.Partition)
 	if err != nil {
-		r.node.Faults().Note(err)
+		r.damaged(err)
 		return
 	}
 	if records <= c.Next() {
@@ -310,8 +317,7 @@ func (r *reader) tellHeads() error {
 	ok := heads.First()
 	for ; ok && r.out.Len() < headsAtOnce; ok = heads.Next() {
 		if err := r.addHead(h.requester, heads.Key(), heads.Value()); err != nil {
-			r.node.Faults().Note(err)
-			r.stats.damaged.Add(1)
+			r.damaged(err)
 		}
 	}
 	if err := heads.Error(); err != nil {
