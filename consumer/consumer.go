@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ import (
 
 // ErrClosed is returned by calls on a consumer that was closed.
 var ErrClosed = errors.New("consumer is closed")
+
+// ErrLost is returned at the end, under UntilEnd and SkipAfter, when records are known to exist that nobody gave.
+var ErrLost = errors.New("records are known that nobody has")
 
 // Reasons to drop a message.
 const (
@@ -61,6 +65,11 @@ type Config struct {
 	// UntilEnd makes Next return io.EOF when everything was given that was known to exist, and no further partition
 	// was heard of for a second.
 	UntilEnd bool
+	// SkipAfter, unless zero, is how long a record is waited for that nobody gives, as of a partition that is damaged in
+	// its only store. Then the consumer looks for the record with which the partition goes on, and that one's Skipped
+	// says how many are missing. It takes seconds more, and all that time somebody who has the record may come back.
+	// Zero waits for ever. Either way a log line tells of it after ten seconds.
+	SkipAfter time.Duration
 	// MaxBufferedBytes bounds what is kept for a user that reads slowly, and what came before its turn; the rest is
 	// fetched when there is room. Default 64 MiB. A larger record is taken when it is the only one.
 	MaxBufferedBytes int64
@@ -75,6 +84,7 @@ type Record struct {
 	Partition string // the address of its producer
 	Sequence  uint64 // counts from 0 in each partition
 	Content   []byte
+	Skipped   uint64 // so many records right before this one were given up, see Config.SkipAfter
 }
 
 const (
@@ -93,14 +103,15 @@ const (
 
 // Consumer reads topics. Next, Records and Buffered belong to one goroutine at a time; all else may be called from any.
 type Consumer struct {
-	reset    Reset
-	prefix   bool
-	first    func(topic, partition string, head uint64) uint64 // nil: as reset says
-	only     string                                            // the one partition to read, empty for all
-	untilEnd bool
-	most     int64
-	node     *tower.Node
-	handover handover
+	reset     Reset
+	prefix    bool
+	skipAfter time.Duration
+	first     func(topic, partition string, head uint64) uint64 // nil: as reset says
+	only      string                                            // the one partition to read, empty for all
+	untilEnd  bool
+	most      int64
+	node      *tower.Node
+	handover  handover
 
 	// Of the node's goroutine.
 	received   *zmqwire.Batch
@@ -122,6 +133,10 @@ type Consumer struct {
 	nextHeads  time.Time    // when to ask the stores again for heads
 	towers     int
 	peers      int
+	log        *slog.Logger
+	holes      map[*partition]*hole
+	nextLook   time.Time // when to look at them
+	lost       uint64    // records at the ends of partitions that were given up
 
 	mu       sync.Mutex
 	wanted   map[string]bool // the subscriptions
@@ -129,6 +144,7 @@ type Consumer struct {
 
 	duplicates atomic.Uint64
 	delivered  atomic.Uint64
+	skipped    atomic.Uint64
 	stopping   atomic.Bool
 	closing    sync.Once
 	closed     chan struct{}
@@ -147,7 +163,8 @@ type partition struct {
 	claimed bool
 	proved  bool // a record of it was given
 	// full says that it stands in the consumer's list of that name.
-	full bool
+	full    bool
+	skipped uint64 // records given up right before the next one
 }
 
 // source is what a record's header says: the partition, and whether the record is live or was asked for.
@@ -171,8 +188,14 @@ func Open(config Config) (*Consumer, error) {
 	if config.MaxBufferedBytes < 0 {
 		wrong = append(wrong, fmt.Errorf("MaxBufferedBytes %d: want 1 or more", config.MaxBufferedBytes))
 	}
+	if config.SkipAfter < 0 {
+		wrong = append(wrong, fmt.Errorf("SkipAfter %v: want a duration, or 0 to wait for ever", config.SkipAfter))
+	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
+	}
+	if config.Node.Logger == nil {
+		config.Node.Logger = slog.New(slog.DiscardHandler)
 	}
 	node, err := tower.Join(config.Node, tower.Sockets{
 		Publish:   zmqwire.XPUB,
@@ -185,6 +208,9 @@ func Open(config Config) (*Consumer, error) {
 	c := &Consumer{
 		reset:     config.Reset,
 		prefix:    config.Prefix,
+		skipAfter: config.SkipAfter,
+		log:       config.Node.Logger,
+		holes:     make(map[*partition]*hole),
 		first:     config.Start,
 		only:      config.Partition,
 		untilEnd:  config.UntilEnd,
@@ -256,7 +282,7 @@ func (c *Consumer) Address() string { return c.node.Address() }
 func (c *Consumer) Connected() int { return c.node.Connected() }
 
 // Next waits for the next record of any partition. It returns ctx's error when ctx ends, io.EOF at the end under
-// UntilEnd, ErrClosed after Close, and why, if the node failed; records that had arrived by then are given first.
+// UntilEnd, ErrLost there when the last records of a partition were given up, ErrClosed after Close, and why, if the node failed; records that had arrived by then are given first.
 func (c *Consumer) Next(ctx context.Context) (Record, error) {
 	d, err := c.handover.next(ctx, c.node.Wake)
 	if err != nil {
@@ -265,6 +291,7 @@ func (c *Consumer) Next(ctx context.Context) (Record, error) {
 	c.delivered.Add(1)
 	return Record{
 		Topic: d.partition.Topic, Partition: d.partition.Partition, Sequence: d.sequence, Content: d.content,
+		Skipped: d.skipped,
 	}, nil
 }
 
@@ -290,6 +317,7 @@ func (c *Consumer) Buffered() bool { return c.handover.waiting() }
 type Stats struct {
 	Delivered     uint64 // records that Next gave
 	Duplicates    uint64 // records that had been taken before
+	Skipped       uint64 // records that were given up, see Config.SkipAfter
 	BufferedBytes int64  // what is kept for Next
 	Towers        int    // towers heard
 	Peers         int    // other nodes known
@@ -299,8 +327,9 @@ type Stats struct {
 // Stats is a snapshot.
 func (c *Consumer) Stats() Stats {
 	return Stats{
-		Delivered: c.delivered.Load(), Duplicates: c.duplicates.Load(), BufferedBytes: c.handover.held.Load(),
-		Towers: c.node.Connected(), Peers: c.node.Peers(), Faults: c.node.Faults().Counts(),
+		Delivered: c.delivered.Load(), Duplicates: c.duplicates.Load(), Skipped: c.skipped.Load(),
+		BufferedBytes: c.handover.held.Load(),
+		Towers:        c.node.Connected(), Peers: c.node.Peers(), Faults: c.node.Faults().Counts(),
 	}
 }
 
@@ -348,6 +377,7 @@ func (c *Consumer) loop() error {
 			}
 		}
 		c.askHeadsAgain(now)
+		c.lookForHoles(now)
 		c.retryFull()
 		c.fresh = c.handover.leave(c.fresh)
 		fetchAgain := c.fetch(now)
@@ -356,7 +386,7 @@ func (c *Consumer) loop() error {
 		}
 		ended, lookAgain := c.ended(now)
 		if ended {
-			c.handover.finish(io.EOF)
+			c.handover.finish(c.end())
 			return nil
 		}
 		wait = min(fetchAgain, lookAgain)
@@ -721,7 +751,8 @@ func (c *Consumer) give(p *partition, sequence uint64, content []byte) bool {
 		p.proved = true
 		c.claims--
 	}
-	c.fresh = append(c.fresh, delivery{partition: p, sequence: sequence, content: c.copy(content)})
+	c.fresh = append(c.fresh, delivery{partition: p, sequence: sequence, content: c.copy(content), skipped: p.skipped})
+	p.skipped = 0
 	return true
 }
 
@@ -756,12 +787,7 @@ func (c *Consumer) fetch(now time.Time) time.Duration {
 			return longWait
 		}
 	}
-	return c.backlog.Ask(now, int(room), func(o *zmqwire.Order, first uint64, count uint32) {
-		c.say(&zmqwire.Message{
-			Kind: zmqwire.Fetch, Routing: []byte(o.Partition), Address: []byte(c.Address()),
-			Subject: []byte(o.Topic), Sequence: first, Count: count,
-		})
-	})
+	return c.backlog.Ask(now, int(room), c.ask)
 }
 
 // ended says, under UntilEnd, that the end is reached, and else when to look again. The end is where nothing known is

@@ -32,6 +32,7 @@ type delivery struct {
 	partition *partition
 	sequence  uint64
 	content   []byte
+	skipped   uint64 // records given up right before it
 }
 
 // deliveryBytes is what a record occupies besides its content.

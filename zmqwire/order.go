@@ -1,6 +1,7 @@
 package zmqwire
 
 import (
+	"iter"
 	"slices"
 	"time"
 )
@@ -134,6 +135,28 @@ func (o *Order) Kept() (content []byte, ok bool) {
 	return o.early[0].Content(int(o.next - o.early[0].First)), true
 }
 
+// FirstKept is the first record that came before its turn.
+func (o *Order) FirstKept() (sequence uint64, ok bool) {
+	if len(o.early) == 0 {
+		return 0, false
+	}
+	return o.early[0].First, true
+}
+
+// Probe notes that a record was asked for out of turn.
+func (o *Order) Probe(sequence uint64) { o.ever = max(o.ever, sequence+1) }
+
+// Skip gives up the records before the first that is kept, and returns how many those are.
+func (o *Order) Skip() (records uint64) {
+	first, ok := o.FirstKept()
+	if !ok {
+		return 0
+	}
+	records = first - o.next
+	o.next, o.asked = first, max(o.asked, first)
+	return records
+}
+
 // missingEnd is where the records to fetch end: at the first that is kept, else behind the last known.
 func (o *Order) missingEnd() uint64 {
 	if len(o.early) > 0 {
@@ -225,6 +248,19 @@ func (b *Backlog) Add(o *Order) {
 		b.fetching = append(b.fetching, o)
 	} else {
 		b.waiting = append(b.waiting, o)
+	}
+}
+
+// All are the partitions that lack records, and some that lack none any more.
+func (b *Backlog) All() iter.Seq[*Order] {
+	return func(yield func(*Order) bool) {
+		for _, some := range [][]*Order{b.fetching, b.waiting} {
+			for _, o := range some {
+				if !yield(o) {
+					return
+				}
+			}
+		}
 	}
 }
 

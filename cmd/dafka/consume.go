@@ -35,6 +35,7 @@ func consumeCommand() *cli.Command {
 			"  c     topic, partition and content with spaces between them, and a newline, as the C console consumer\n" +
 			"  json  an object a line: topic, partition, sequence, content. A value that is not UTF-8 is given in base64,\n" +
 			"        and a further key says so: \"topic_base64\", \"partition_base64\" or \"content_base64\": true\n" +
+			"        \"skipped\": N, with --skip-after, when N records before it were given up\n" +
 			"Or -f gives a template, in which %t is the topic, %p the partition, %s the sequence, %c the content, %% a %,\n" +
 			"and \\n, \\r, \\t, \\0, \\\\ and \\xHH are as in C.\n\n" +
 			"Example: dafka consume packages --from-beginning --until-end --format json\n\n" +
@@ -46,6 +47,7 @@ func consumeCommand() *cli.Command {
 			fromBeginningFlag(),
 			&cli.Uint64Flag{Name: "n", Usage: "end after `COUNT` records", DefaultText: "no end"},
 			&cli.BoolFlag{Name: "until-end", Aliases: []string{"e"}, Usage: "end when all records known to exist were printed", DisableDefaultText: true},
+			&cli.DurationFlag{Name: "skip-after", Usage: "give up records that nobody has for so `LONG`, and say so: 30s", DefaultText: "never"},
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json, raw, hex or c", Value: "text"},
 			&cli.StringFlag{Name: "f", Usage: "`TEMPLATE` of the output, instead of a format"},
 		),
@@ -88,6 +90,9 @@ func runConsume(c *cli.Context) error {
 			return wrong(c, "%v", err)
 		}
 	}
+	if c.IsSet("skip-after") && c.Duration("skip-after") <= 0 {
+		return wrong(c, "--skip-after %v: want a duration such as 30s", c.Duration("skip-after"))
+	}
 	if c.IsSet("o") && c.Bool("from-beginning") {
 		return wrong(c, "-o or --from-beginning: want one of them")
 	}
@@ -98,7 +103,7 @@ func runConsume(c *cli.Context) error {
 	node := config.node()
 	settings := consumer.Config{
 		Topics: c.Args().Slice(), Prefix: c.Bool("prefix"), Partition: c.String("partition"), Reset: config.reset(),
-		UntilEnd: c.Bool("until-end"), Node: node,
+		UntilEnd: c.Bool("until-end"), SkipAfter: c.Duration("skip-after"), Node: node,
 	}
 	if c.IsSet("o") {
 		if err := beginAt(c.String("o"), &settings); err != nil {
@@ -161,6 +166,10 @@ func printRecords(ctx context.Context, from *consumer.Consumer, out *printer, fo
 		}
 		if err != nil {
 			return err
+		}
+		if record.Skipped > 0 {
+			fmt.Fprintf(os.Stderr, "skipped records %d to %d of topic %s, partition %s: nobody has them\n",
+				record.Sequence-record.Skipped, record.Sequence-1, printable(textOrBase64(record.Topic)), printable(textOrBase64(record.Partition)))
 		}
 		if err := format(out, &record); err != nil {
 			return err
@@ -236,11 +245,13 @@ func printJSON(p *printer, r *consumer.Record) error {
 		Sequence        uint64 `json:"sequence"`
 		Content         string `json:"content"`
 		ContentBase64   bool   `json:"content_base64,omitempty"`
+		Skipped         uint64 `json:"skipped,omitempty"`
 	}
 	line.Topic, line.TopicBase64 = textOrBase64(r.Topic)
 	line.Partition, line.PartitionBase64 = textOrBase64(r.Partition)
 	line.Sequence = r.Sequence
 	line.Content, line.ContentBase64 = textOrBase64(string(r.Content))
+	line.Skipped = r.Skipped
 	return p.json.Encode(&line)
 }
 
