@@ -36,7 +36,7 @@ func runDoctor(c *cli.Context) error {
 	if err := checkFormat(c, format); err != nil {
 		return err
 	}
-	s, err := openSurvey(c)
+	s, err := openSurvey(c, headFrame)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func inspect(c *cli.Context, look func(*picture, time.Time) view) error {
 	if err := checkFormat(c, format); err != nil {
 		return err
 	}
-	s, err := openSurvey(c)
+	s, err := openSurvey(c, headFrame)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func newApp() *cli.App {
 		},
 		Action: needCommand,
 	}
-	app.Commands = slices.Insert(app.Commands, 5, append(inspectCommands(), sniffCommand(), doctorCommand(), topCommand())...)
+	app.Commands = slices.Insert(app.Commands, 5, append(inspectCommands(), compareCommand(), sniffCommand(), doctorCommand(), topCommand())...)
 	prepare(app.Name, app.Commands)
 	return app
 }

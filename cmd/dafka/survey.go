@@ -174,11 +174,19 @@ const (
 	askForEach  = 50 * time.Microsecond
 )
 
-func openSurvey(c *cli.Context) (*survey, error) {
+// headFrame bounds what is received where no content is.
+var headFrame = zmqwire.Options{MaxFrame: 64 << 10}
+
+// openSurvey joins the cluster. options are those of its ears, and answers the kinds of answers that it hears besides
+// heads.
+func openSurvey(c *cli.Context, options zmqwire.Options, answers ...zmqwire.Kind) (*survey, error) {
 	s := &survey{picture: newPicture()}
 	var err error
-	s.listener, err = newListener(c, zmqwire.Options{MaxFrame: 64 << 10}, func(own string) []string {
+	s.listener, err = newListener(c, options, func(own string) []string {
 		prefixes := []string{string(byte(zmqwire.DirectHead)) + own}
+		for _, kind := range answers {
+			prefixes = append(prefixes, string(byte(kind))+own)
+		}
 		for _, kind := range []zmqwire.Kind{zmqwire.Head, zmqwire.Ack, zmqwire.Fetch, zmqwire.GetHeads} {
 			prefixes = append(prefixes, string(byte(kind)))
 		}

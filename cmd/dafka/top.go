@@ -33,7 +33,7 @@ func runTop(c *cli.Context) error {
 	if !isTerminal(os.Stdout) || !isTerminal(os.Stdin) {
 		return errors.New("top wants a terminal; elsewhere, dafka topics --watch shows what there is")
 	}
-	s, err := openSurvey(c)
+	s, err := openSurvey(c, headFrame)
 	if err != nil {
 		return err
 	}
