@@ -23,8 +23,8 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 0, "how many times TestRandomDamage damages a store; 0: 300 times, or what 30 seconds allow")
-	seed   = flag.Uint64("seed", 0, "what TestRandomDamage throws its dice with; 0: as chance has it")
+	rounds = flag.Int("rounds", 0, "how many times the tests of damage damage a store; 0: TestRandomDamage 300 times, or what 30 seconds allow")
+	seed   = flag.Uint64("seed", 0, "what they throw their dice with; 0: as chance has it")
 )
 
 // kept is what a database holds: the contents of each partition's records, by topic and address.
@@ -292,6 +292,71 @@ func TestRandomDamage(t *testing.T) {
 	for _, outcome := range slices.Sorted(maps.Keys(count)) {
 		t.Logf("%6d rounds: %s", count[outcome], outcome)
 	}
+}
+
+// With a second store at hand, a damaged one that was repaired gets back all that it lost: each is compared, content by
+// content, with what it had.
+func TestDamageIsRepairedFromAnotherStore(t *testing.T) {
+	t.Parallel()
+	const atOnce = 10
+	sound := filepath.Join(t.TempDir(), "sound")
+	want := makeStore(t, sound, 2<<20, nil)
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	batches := max(1, *rounds/atOnce)
+	t.Logf("to repeat: go test ./store -run TestDamageIsRepairedFromAnotherStore -rounds %d -seed %d", batches*atOnce, *seed)
+	lost := uint64(0)
+	for batch := range batches {
+		whole := t.Run(fmt.Sprint(batch), func(t *testing.T) {
+			lost += repairFromAnotherStore(t, rand.New(rand.NewPCG(*seed, uint64(batch))), sound, want, atOnce)
+		})
+		if !whole {
+			t.FailNow()
+		}
+	}
+	t.Logf("%d stores damaged, repaired, and whole again; %d records came from another store", batches*atOnce, lost)
+}
+
+// repairFromAnotherStore damages some copies of a sound store, repairs them, and lets them copy from one that is whole.
+// It returns how many records the damage cost them.
+func repairFromAnotherStore(t *testing.T, dice *rand.Rand, sound string, want kept, copies int) (lost uint64) {
+	tw := openTower(t)
+	whole := filepath.Join(t.TempDir(), "whole")
+	copyFiles(t, sound, whole)
+	openStore(t, tw, whole)
+	dirs, whats, stores := make([]string, copies), make([]string, copies), make([]*Store, copies)
+	for i := range copies {
+		dirs[i] = filepath.Join(t.TempDir(), "db")
+		copyFiles(t, sound, dirs[i])
+		whats[i] = damage(t, dice, dirs[i])
+		repaired, err := Repair(t.Context(), dirs[i], nil)
+		if err != nil {
+			t.Fatalf("%s: Repair: %v", whats[i], err)
+		}
+		for _, p := range repaired.Partitions {
+			lost += p.Lost
+		}
+		stores[i] = openStore(t, tw, dirs[i])
+	}
+	for i, s := range stores {
+		for name, contents := range want {
+			eventually(t, fmt.Sprintf("%s: all of %q is back", whats[i], name), func() bool {
+				records, err := s.db.records(name[0], name[1])
+				return err == nil && records == uint64(len(contents))
+			})
+		}
+	}
+	for i, s := range stores {
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: Close: %v", whats[i], err)
+		}
+		got, failures := readStore(t, dirs[i])
+		if err := errors.Join(append(failures, prefixes(want, got))...); err != nil || !same(want, got) {
+			t.Errorf("%s: after Repair and copying from another store: %v", whats[i], err)
+		}
+	}
+	return lost
 }
 
 func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outcomes []string) {
