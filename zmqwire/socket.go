@@ -160,6 +160,8 @@ func (c *Context) Open(t Type, o Options) (*Socket, error) {
 		{C.ZMQ_TCP_KEEPALIVE_INTVL, 5},
 		{C.ZMQ_TCP_KEEPALIVE_CNT, 3},
 		{C.ZMQ_TCP_MAXRT, int(tcpPatience.Milliseconds())},
+		// When a cluster starts, every node connects to every other one at once.
+		{C.ZMQ_BACKLOG, 4096},
 		{C.ZMQ_HANDSHAKE_IVL, 3000},
 		{C.ZMQ_RECONNECT_IVL, 100},
 		{C.ZMQ_RECONNECT_IVL_MAX, 5000},

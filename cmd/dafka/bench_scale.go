@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -19,12 +21,15 @@ const (
 	scalePartitions = 100_000
 	scaleOpen       = 2 * time.Second
 	scaleHeads      = 5 * time.Millisecond
+	scaleNodes      = 200
+	scaleProcesses  = 8 // that the nodes are spread over: each has a connection to and from all others
+	scaleMeet       = 5 * time.Second
 )
 
 // scale measures each in turn.
 func (b *bench) scale() error {
 	b.measuring("scale", b.size)
-	return errors.Join(b.scalePartitions(), b.scaleStored(), b.scaleHeads())
+	return errors.Join(b.scalePartitions(), b.scaleStored(), b.scaleHeads(), b.scaleNodes())
 }
 
 // scalePartitions takes the same records in from more and more producers.
@@ -121,6 +126,67 @@ func (b *bench) scaleHeads() error {
 			b.within("heads of a topic", scalePartitions/scaleTopics, asked[0].last.Seconds, scaleHeads),
 		)
 	})
+}
+
+// scaleNodes starts many nodes at once and waits until each is connected to all others.
+func (b *bench) scaleNodes() error {
+	return b.withCluster(func(c *cluster) error {
+		begin := time.Now()
+		if _, err := c.nodes(scaleProcesses, "join", "--count", strconv.Itoa(scaleNodes/scaleProcesses)); err != nil {
+			return err
+		}
+		return b.within(fmt.Sprintf("%d nodes meet", scaleNodes), scaleNodes, time.Since(begin).Seconds(), scaleMeet)
+	})
+}
+
+// workJoin is some of the nodes. It reports when each of them knows all others and has their subscriptions.
+func workJoin(w *worker, c *cli.Context, config tower.NodeConfig) error {
+	var nodes sync.WaitGroup
+	met := make(chan error, c.Int("count"))
+	end := make(chan struct{})
+	for range c.Int("count") {
+		node, err := tower.Join(config, tower.Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}}})
+		if err != nil {
+			return err
+		}
+		if err := node.Sub[0].Subscribe(benchTopic); err != nil {
+			return err
+		}
+		nodes.Go(func() {
+			defer node.Close()
+			batch, subscriptions := zmqwire.NewBatch(), 0
+			for {
+				ready, err := node.Wait(time.Second, func() bool { return false })
+				if err == nil && ready.Pub() {
+					err = node.Pub.Drain(batch)
+					subscriptions += batch.Len()
+				}
+				switch {
+				case err != nil:
+					met <- err
+					return
+				case subscriptions >= scaleNodes-1 && node.Peers() >= scaleNodes-1:
+					met <- nil
+					subscriptions = math.MinInt
+				}
+				select {
+				case <-end:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for range c.Int("count") {
+		if err := <-met; err != nil {
+			return err
+		}
+	}
+	w.say(workerReport{})
+	w.told()
+	close(end)
+	nodes.Wait()
+	return nil
 }
 
 // within adds a row that is a time with a bound.

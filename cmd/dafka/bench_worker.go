@@ -74,7 +74,7 @@ func benchWorkerCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			role, ok := map[string]func(*worker, *cli.Context, tower.NodeConfig) error{
 				"store": workStore, "produce": workProduce, "consume": workConsume,
-				"simulate": workSimulate, "ask-heads": workAskHeads,
+				"simulate": workSimulate, "ask-heads": workAskHeads, "join": workJoin,
 				"raw-send": workRawSend, "raw-receive": workRawReceive,
 			}[c.Args().First()]
 			config, err := readConfig(c, "store")
