@@ -33,8 +33,11 @@ const (
 	soon = 2 * time.Second
 )
 
-// buildFlags are those of the program: it looks for races when the tests do.
-var buildFlags []string
+// raced says that the tests look for races. buildFlags are those of the program, which then does too.
+var (
+	raced      bool
+	buildFlags []string
+)
 
 var program string
 

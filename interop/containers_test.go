@@ -98,6 +98,9 @@ func (f *fleet) consumer(who player) *box {
 // needContainers skips a test where there is no engine or no image, which is a failure where C is asked for.
 func needContainers(t *testing.T) (cImage string) {
 	t.Helper()
+	if raced {
+		t.Skip("the program in the image does not look for races")
+	}
 	cImage = os.Getenv("DAFKA_C_IMAGE")
 	lacking := ""
 	if out, err := exec.Command("docker", "info").CombinedOutput(); err != nil {
