@@ -21,6 +21,7 @@ type database struct {
 	pebble *pebble.DB
 	sync   *pebble.WriteOptions
 	log    *slog.Logger
+	room   room // of the writer
 }
 
 const (
@@ -29,9 +30,6 @@ const (
 	cacheBytes    = 32 << 20
 	tableBytes    = 32 << 20
 	baseBytes     = 256 << 20
-
-	// roomBytes is how much room a disk must have for a store to start.
-	roomBytes = 2 * memTableBytes
 )
 
 func openDatabase(dir string, noSync bool, log *slog.Logger) (*database, error) {
@@ -47,9 +45,8 @@ func openDatabase(dir string, noSync bool, log *slog.Logger) (*database, error) 
 	if err != nil && !foreign(dir) {
 		return nil, fmt.Errorf("database %s: %w: dafka store verify and repair are for this", dir, err)
 	}
-	// With less room than it needs to write out what its log holds, Pebble tries again and again, and never opens.
-	if usage, err := diskUsage(dir); err == nil && usage.AvailBytes < roomBytes {
-		return nil, fmt.Errorf("database %s: the disk has %d MiB left: make room for %d MiB", dir, usage.AvailBytes>>20, roomBytes>>20)
+	if usage, err := diskUsage(dir); err == nil && usage.AvailBytes < startBytes {
+		return nil, fmt.Errorf("database %s: the disk has %d MiB left: make room for %d MiB", dir, usage.AvailBytes>>20, startBytes>>20)
 	}
 	restoreSeal := breakSeal(dir)
 	d.pebble, err = pebble.Open(dir, options)
@@ -72,17 +69,8 @@ func openDatabase(dir string, noSync bool, log *slog.Logger) (*database, error) 
 		d.pebble.Close()
 		return nil, err
 	}
-	d.dir = dir
+	d.dir, d.room.dir, d.room.log = dir, dir, log
 	return d, nil
-}
-
-// diskUsage is that of the disk on which the folder is, or will be.
-func diskUsage(dir string) (vfs.DiskUsage, error) {
-	usage, err := vfs.Default.GetDiskUsage(dir)
-	if parent := filepath.Dir(dir); errors.Is(err, os.ErrNotExist) && parent != dir {
-		return diskUsage(parent)
-	}
-	return usage, err
 }
 
 // databaseOptions are those with which every database of a store is opened.

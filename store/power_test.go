@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -148,7 +149,7 @@ func TestPowerLossAtEachCommit(t *testing.T) {
 		p.open()
 		for p.cuts < 150 {
 			p.publish(partitions)
-			p.w.handOver()
+			p.w.handOver(time.Now())
 			p.w.repeatAcks()
 			p.hearAcks()
 			if p.w.committing {

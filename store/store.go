@@ -165,6 +165,7 @@ type Stats struct {
 	Commits    uint64
 	Answered   uint64 // records sent to those who asked
 	Damaged    uint64 // runs and heads that could not be read
+	Full       bool   // the disk has no room: nothing is stored and acked until it has
 	Towers     int    // towers heard
 	Peers      int    // other nodes known
 	Faults     map[zmqwire.Fault]uint64
@@ -178,7 +179,7 @@ func (s *Store) Stats() Stats {
 	}
 	return Stats{
 		Records: s.stats.records.Load(), Duplicates: s.stats.duplicates.Load(), Commits: s.stats.commits.Load(),
-		Answered: s.stats.answered.Load(), Damaged: s.stats.damaged.Load(),
+		Answered: s.stats.answered.Load(), Damaged: s.stats.damaged.Load(), Full: s.db.room.full.Load(),
 		Towers: s.Connected(), Peers: s.writer.node.Peers(), Faults: faults,
 	}
 }

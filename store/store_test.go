@@ -891,7 +891,7 @@ func BenchmarkIngest(b *testing.B) {
 	for b.Loop() {
 		w.record(source{p, true}, p.Next(), content)
 		if w.bytes >= pendingBytes/8 {
-			w.handOver()
+			w.handOver(time.Now())
 			if err := w.settle(<-w.done); err != nil {
 				b.Fatal(err)
 			}

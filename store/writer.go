@@ -70,6 +70,7 @@ type writer struct {
 	early      int          // bytes kept before their turn
 	spare      []*zmqwire.Run
 	committing bool
+	full       bool // the disk is: nothing is committed
 	deaf       bool
 
 	commits   chan []*appended
@@ -184,14 +185,17 @@ func (w *writer) run(stopping func() bool) error {
 		if err := w.takeDone(); err != nil {
 			return err
 		}
-		w.handOver()
+		w.handOver(now)
 		w.repeatAcks()
 		w.askStores(now)
 		if now.After(w.nextForget) {
 			w.forgetIdle()
 			w.nextForget = now.Add(forgetEvery)
 		}
-		wait = min(longWait, w.fetch(now), max(0, w.nextCopy.Sub(now)))
+		wait = longWait
+		if !w.full {
+			wait = min(wait, w.fetch(now), max(0, w.nextCopy.Sub(now)))
+		}
 		if _, err := w.node.Pub.Send(w.out); err != nil {
 			return err
 		}
@@ -199,10 +203,9 @@ func (w *writer) run(stopping func() bool) error {
 	return w.finish()
 }
 
-// finish commits and acks what was taken.
+// finish commits and acks what was taken, if there is room for it.
 func (w *writer) finish() error {
-	for w.committing || len(w.pending) > 0 {
-		w.handOver()
+	for w.handOver(time.Now()); w.committing; w.handOver(time.Now()) {
 		w.out.Reset()
 		if err := w.settle(<-w.done); err != nil {
 			return err
@@ -234,7 +237,7 @@ func (w *writer) meet(now time.Time) error {
 
 // askStores asks the other stores for the heads of all they have, when it is time.
 func (w *writer) askStores(now time.Time) {
-	if now.Before(w.nextCopy) {
+	if w.full || now.Before(w.nextCopy) {
 		return
 	}
 	w.nextCopy = now.Add(copyEvery)
@@ -399,9 +402,13 @@ func (w *writer) newRun(first uint64) *zmqwire.Run {
 	return run
 }
 
-// handOver gives what was taken to the committing goroutine, if that is idle, and decides whether more may be taken.
-func (w *writer) handOver() {
-	if !w.committing && len(w.pending) > 0 {
+// handOver gives what was taken to the committing goroutine, if that is idle and the disk has room, and decides whether
+// more may be taken.
+func (w *writer) handOver(now time.Time) {
+	if !w.committing {
+		w.full = !w.db.room.take(now, w.bytes)
+	}
+	if !w.committing && !w.full && len(w.pending) > 0 {
 		appends := make([]*appended, len(w.pending))
 		for i, p := range w.pending {
 			appends[i] = &appended{partition: p, runs: p.runs, records: p.Next()}
@@ -411,7 +418,7 @@ func (w *writer) handOver() {
 		w.committing = true
 		w.commits <- appends
 	}
-	if deaf := w.bytes >= pendingBytes; deaf != w.deaf {
+	if deaf := w.full || w.bytes >= pendingBytes; deaf != w.deaf {
 		w.deaf = deaf
 		w.node.Listen(direct, !deaf)
 		w.node.Listen(live, !deaf)
