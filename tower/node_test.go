@@ -170,7 +170,7 @@ func TestNodesFindEachOther(t *testing.T) {
 	}
 	reaches(t, c, a)
 	reaches(t, b, c)
-	if faults := tw.Faults(); len(faults) > 0 {
+	if faults := tw.Stats().Faults; len(faults) > 0 {
 		t.Errorf("faults of the tower: %v", faults)
 	}
 }
