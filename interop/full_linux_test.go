@@ -140,7 +140,7 @@ func diskFull(t *testing.T, left uint64) {
 
 	eventually(t, "ACKs", func() bool { return p.Stats().Acked > 1000 })
 	empty := fillDisk(t, disk, left)
-	eventually(t, "the store says that its disk is full", func() bool { return s.Stats().Full })
+	eventually(t, "the store says that its disk is full", func() bool { return s.Stats().Disk.Full })
 	eventually(t, "the producer holds what it may", func() bool { return p.Stats().UnackedBytes > most-4096 })
 	full := p.Stats().Acked
 	read(full)
@@ -163,8 +163,8 @@ func diskFull(t *testing.T, left uint64) {
 		t.Fatal(err)
 	}
 	read(n)
-	if s.Stats().Full || s.Stats().Records != n {
-		t.Errorf("the store is full: %v, and has stored %d records of %d", s.Stats().Full, s.Stats().Records, n)
+	if s.Stats().Disk.Full || s.Stats().Records != n {
+		t.Errorf("the store is full: %v, and has stored %d records of %d", s.Stats().Disk.Full, s.Stats().Records, n)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)

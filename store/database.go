@@ -22,6 +22,9 @@ type database struct {
 	sync   *pebble.WriteOptions
 	log    *slog.Logger
 	room   room // of the writer
+
+	mu     sync.Mutex // of closed, which Pebble must not be when it is measured
+	closed bool
 }
 
 const (
@@ -229,7 +232,25 @@ func (c *commits) commit(appends []*appended) (err error) {
 
 func (c *commits) close() { c.batch.Close() }
 
+// disk measures the database, and the disk where it is.
+func (d *database) disk() Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return Disk{}
+	}
+	metrics := d.pebble.Metrics()
+	disk := Disk{Used: metrics.DiskSpaceUsage(), Log: metrics.WAL.Size, Debt: metrics.Compact.EstimatedDebt, Full: d.room.full.Load()}
+	if usage, err := diskUsage(d.dir); err == nil {
+		disk.Free, disk.All = usage.AvailBytes, usage.TotalBytes
+	}
+	return disk
+}
+
 func (d *database) close() error {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
 	if err := d.pebble.Close(); err != nil {
 		return fmt.Errorf("close database: %w", err)
 	}

@@ -93,6 +93,7 @@ func (r *reader) run(stopping func() bool) error {
 		if err != nil {
 			return err
 		}
+		r.stats.reading.Set(time.Now())
 		r.out.Reset()
 		if ready.Pub() {
 			if err := r.greetConsumers(); err != nil {
@@ -173,6 +174,7 @@ func (r *reader) hear(frames [][]byte) error {
 		if !r.answers.Add(m) {
 			return zmqwire.ErrTooMany
 		}
+		r.stats.fetches.Add(1)
 	case zmqwire.GetHeads:
 		return r.askHeads(string(m.Address), string(m.Routing))
 	case zmqwire.ConsumerHello:

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
@@ -53,10 +54,6 @@ type Store struct {
 	result   error         // of Close
 }
 
-type counters struct {
-	records, duplicates, commits, answered, damaged atomic.Uint64
-}
-
 // Open opens the database and starts the store's nodes. It does not wait for a tower. A folder that is in use, cannot
 // be written or holds something else is an error.
 func Open(config Config) (*Store, error) {
@@ -84,6 +81,9 @@ func Open(config Config) (*Store, error) {
 	if s.control, err = listenControl(config.Dir, s.db); err != nil {
 		config.Node.Logger.Warn("no backup can be made while this store runs", "error", err.Error())
 	}
+	now := time.Now()
+	s.stats.writing.Set(now)
+	s.stats.reading.Set(now)
 	go s.run()
 	return s, nil
 }
@@ -157,29 +157,3 @@ func (s *Store) Close() error {
 
 // Connected is the number of towers the store hears.
 func (s *Store) Connected() int { return min(s.writer.node.Connected(), s.reader.node.Connected()) }
-
-// Stats is what a store has done since it was opened.
-type Stats struct {
-	Records    uint64 // stored and acked
-	Duplicates uint64 // received again
-	Commits    uint64
-	Answered   uint64 // records sent to those who asked
-	Damaged    uint64 // runs and heads that could not be read
-	Full       bool   // the disk has no room: nothing is stored and acked until it has
-	Towers     int    // towers heard
-	Peers      int    // other nodes known
-	Faults     map[zmqwire.Fault]uint64
-}
-
-// Stats is a snapshot.
-func (s *Store) Stats() Stats {
-	faults := s.writer.node.Faults().Counts()
-	for reason, count := range s.reader.node.Faults().Counts() {
-		faults[reason] += count
-	}
-	return Stats{
-		Records: s.stats.records.Load(), Duplicates: s.stats.duplicates.Load(), Commits: s.stats.commits.Load(),
-		Answered: s.stats.answered.Load(), Damaged: s.stats.damaged.Load(), Full: s.db.room.full.Load(),
-		Towers: s.Connected(), Peers: s.writer.node.Peers(), Faults: faults,
-	}
-}

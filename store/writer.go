@@ -63,6 +63,8 @@ type writer struct {
 	backlog    zmqwire.Backlog
 	claims     int       // partitions without a record
 	nextCopy   time.Time // when to ask the other stores for their heads
+	news       bool      // since the last survey a store came, or was asked for its heads
+	nextSurvey time.Time
 	nextForget time.Time
 	pending    []*partition // those with runs to commit
 	owing      []*partition // those with an ACK to repeat
@@ -148,7 +150,10 @@ func (w *writer) commit() {
 	commits := w.db.newCommits()
 	defer commits.close()
 	for a := range w.commits {
-		w.done <- committed{a, commits.commit(a)}
+		begin := time.Now()
+		err := commits.commit(a)
+		w.stats.commits.add(time.Since(begin))
+		w.done <- committed{a, err}
 		w.node.Wake()
 	}
 }
@@ -196,6 +201,7 @@ func (w *writer) run(stopping func() bool) error {
 		if !w.full {
 			wait = min(wait, w.fetch(now), max(0, w.nextCopy.Sub(now)))
 		}
+		w.survey(now)
 		if _, err := w.node.Pub.Send(w.out); err != nil {
 			return err
 		}
@@ -230,6 +236,7 @@ func (w *writer) meet(now time.Time) error {
 		}
 		if soon := now.Add(copyAfter); !s.Ends && string(s.Prefix) == string(byte(zmqwire.GetHeads)) && soon.Before(w.nextCopy) {
 			w.nextCopy = soon
+			w.news = true
 		}
 	}
 	return nil
@@ -241,6 +248,7 @@ func (w *writer) askStores(now time.Time) {
 		return
 	}
 	w.nextCopy = now.Add(copyEvery)
+	w.news = true
 	w.say(&zmqwire.Message{Kind: zmqwire.GetHeads, Address: []byte(w.node.Address())})
 }
 
@@ -442,6 +450,7 @@ func (w *writer) settle(c committed) error {
 		return fmt.Errorf("commit: %w: nothing more is acked", c.err)
 	}
 	logged := w.log.Enabled(context.Background(), slog.LevelDebug)
+	var size uint64
 	for _, a := range c.appended {
 		w.stats.records.Add(a.records - a.partition.stored)
 		a.partition.stored = a.records
@@ -450,13 +459,14 @@ func (w *writer) settle(c committed) error {
 			w.log.Debug("acked", "topic", a.partition.Topic, "partition", a.partition.Partition, "sequence", a.records-1)
 		}
 		for _, run := range a.runs {
+			size += uint64(len(run.Contents))
 			// One that grew for a large record is not kept.
 			if len(w.spare) < spareRuns && cap(run.Contents) <= 2*zmqwire.RunBytes {
 				w.spare = append(w.spare, run)
 			}
 		}
 	}
-	w.stats.commits.Add(1)
+	w.stats.bytes.Add(size)
 	return nil
 }
 
@@ -491,6 +501,22 @@ func (w *writer) fetch(now time.Time) time.Duration {
 			Subject: []byte(o.Topic), Sequence: first, Count: count,
 		})
 	})
+}
+
+// survey leaves for Stats, about once a second, how the writer stands.
+func (w *writer) survey(now time.Time) {
+	if now.Before(w.nextSurvey) {
+		return
+	}
+	w.nextSurvey = now.Add(longWait)
+	behind, unanswered := w.backlog.Lacking()
+	w.stats.behind.Store(int64(behind))
+	w.stats.unanswered.Store(int64(unanswered))
+	w.stats.pending.Store(int64(w.bytes))
+	w.stats.early.Store(int64(w.early))
+	w.stats.writing.Set(now)
+	w.stats.caughtUp.look(now, behind > 0 || w.news || !w.node.Settled(now))
+	w.news = false
 }
 
 // say queues a message made of names that were checked; it is sent at the end of the round.

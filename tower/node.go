@@ -339,6 +339,9 @@ func (n *Node) Newcomer(address string, after time.Time) bool {
 	return p != nil && !n.settled.IsZero() && p.since.After(n.settled) && p.since.After(after)
 }
 
+// Settled says that every node that was there before this one has been heard of.
+func (n *Node) Settled(now time.Time) bool { return !n.settled.IsZero() && now.After(n.settled) }
+
 // Wake ends the Wait the node is in; see zmqwire.Poller. It may be called from any goroutine, but not after Close.
 func (n *Node) Wake() { n.poller.Wake() }
 

@@ -53,8 +53,8 @@ type Tower struct {
 	census   census
 	log      *slog.Logger
 
-	received, forwarded atomic.Uint64 // beacons
-	round               atomic.Int64  // when the goroutine last went round
+	received, forwarded atomic.Uint64  // beacons
+	round               zmqwire.Moment // when the goroutine last went round
 
 	closing sync.Once
 	done    chan struct{}
@@ -73,7 +73,7 @@ func Open(config Config) (*Tower, error) {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	t := &Tower{log: config.Logger, faults: zmqwire.NewFaults(config.Logger), done: make(chan struct{})}
-	t.round.Store(time.Now().UnixNano())
+	t.round.Set(time.Now())
 	if err := t.open(config); err != nil {
 		t.release()
 		return nil, err
@@ -157,7 +157,7 @@ type Stats struct {
 func (t *Tower) Stats() Stats {
 	return Stats{
 		Received: t.received.Load(), Forwarded: t.forwarded.Load(), Nodes: t.census.count(time.Now()),
-		Faults: t.faults.Counts(), Round: time.Unix(0, t.round.Load()),
+		Faults: t.faults.Counts(), Round: t.round.Get(),
 	}
 }
 
@@ -214,7 +214,7 @@ func (t *Tower) run() {
 	}
 	for {
 		ready, err := poller.Poll(longWait)
-		t.round.Store(time.Now().UnixNano())
+		t.round.Set(time.Now())
 		if err != nil {
 			t.err = fmt.Errorf("tower: poll: %w", err)
 			return

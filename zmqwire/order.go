@@ -267,6 +267,23 @@ func (b *Backlog) All() iter.Seq[*Order] {
 // Len is the number of partitions that lack records.
 func (b *Backlog) Len() int { return len(b.fetching) + len(b.waiting) }
 
+// Lacking tells how many partitions lack records that may still come, and how many lack what nobody gave for some
+// seconds, though it was asked for again and again. It looks at each of them.
+func (b *Backlog) Lacking() (hoped, unanswered int) {
+	for _, orders := range [][]*Order{b.fetching, b.waiting} {
+		for _, o := range orders {
+			switch {
+			case !o.Behind():
+			case o.from == o.next && o.patient == lastRetry:
+				unanswered++
+			default:
+				hoped++
+			}
+		}
+	}
+	return hoped, unanswered
+}
+
 // Ask calls fetch for what is to be asked for now, and returns when to call it again at the latest: after records have
 // arrived it should be called at once. budget is how many bytes may be on their way at the same time.
 func (b *Backlog) Ask(now time.Time, budget int, fetch func(o *Order, first uint64, count uint32)) time.Duration {

@@ -449,6 +449,36 @@ func TestBacklogGivesAllTheirTurn(t *testing.T) {
 }
 
 // What answers goes on block after block, however many there are that do not.
+// TestBacklogLacking: what nobody answers is told apart from what may come, however many partitions take turns, and
+// counts as before once a record came.
+func TestBacklogLacking(t *testing.T) {
+	b, orders := backlogOf(3*backlogTurns, 100, 10)
+	type lacking struct{ Hoped, Unanswered int }
+	look := func() lacking {
+		hoped, unanswered := b.Lacking()
+		return lacking{hoped, unanswered}
+	}
+	all := len(orders)
+	if diff := cmp.Diff(lacking{all, 0}, look()); diff != "" {
+		t.Errorf("at first (-want +got):\n%s", diff)
+	}
+	now := began
+	for look().Unanswered < all {
+		if now.Sub(began) > time.Minute {
+			t.Fatalf("after %v in vain: %+v", now.Sub(began), look())
+		}
+		now = now.Add(b.Ask(now, 1<<30, func(*Order, uint64, uint32) {}))
+		if now.Sub(began) < time.Second && look().Unanswered > 0 {
+			t.Fatalf("given up after %v: %+v", now.Sub(began), look())
+		}
+	}
+	took(orders[0], 1, 100)
+	took(orders[1], 10, 100)
+	if diff := cmp.Diff(lacking{1, all - 2}, look()); diff != "" {
+		t.Errorf("after an answer (-want +got):\n%s", diff)
+	}
+}
+
 func TestBacklogIsNotHeldUpBySilentPartitions(t *testing.T) {
 	b, orders := backlogOf(1000, 0, 100_000)
 	last := orders[len(orders)-1]
