@@ -73,7 +73,7 @@ type Config struct {
 	// MaxBufferedBytes bounds what is kept for a user that reads slowly, and what came before its turn; the rest is
 	// fetched when there is room. Default 64 MiB. A larger record is taken when it is the only one.
 	MaxBufferedBytes int64
-	// Node says how the consumer joins the cluster.
+	// Node says how the consumer joins the cluster, and in Logger where its log goes.
 	Node tower.NodeConfig
 }
 

@@ -50,7 +50,8 @@ type Config struct {
 	FailWhenFull bool
 	// TerminateUnacked makes Close wait until all records are sent, instead of acked.
 	TerminateUnacked bool
-	// Node says how the producer joins the cluster. Its Address is the partition's name.
+	// Node says how the producer joins the cluster, and in Logger where its log goes. Its Address is the partition's
+	// name.
 	Node tower.NodeConfig
 }
 

@@ -86,7 +86,7 @@ func databaseOptions(log *slog.Logger) *pebble.Options {
 		MemTableStopWritesThreshold: 4,
 		Logger:                      pebbleLog{log},
 		EventListener: &pebble.EventListener{
-			BackgroundError: atMostEvery(10*time.Second, func(err error) {
+			BackgroundError: atMostEvery(logInterval, func(err error) {
 				log.Error("database cannot write, it tries again", "error", err.Error())
 			}),
 			// Pebble's own listener ends the process. Here the reader leaves out what it cannot vouch for.
@@ -111,21 +111,25 @@ func databaseOptions(log *slog.Logger) *pebble.Options {
 
 // logDamage tells of damage on the disk, not of each attempt to read it.
 func logDamage(log *slog.Logger) func(error) {
-	return atMostEvery(10*time.Second, func(err error) {
+	return atMostEvery(logInterval, func(err error) {
 		log.Error("the database is damaged: records are left out until the store is stopped and repaired", "error", err.Error())
 	})
 }
 
-// atMostEvery leaves out what comes too soon after the last: a full disk fails again and again.
-func atMostEvery(interval time.Duration, log func(error)) func(error) {
+// logInterval is how long a database that fails stays silent about what it has just logged.
+const logInterval = 10 * time.Second
+
+// atMostEvery leaves out what comes too soon after the last: a full disk fails again and again, and what is damaged is
+// read as often as anyone asks for it.
+func atMostEvery[T any](interval time.Duration, log func(T)) func(T) {
 	var mu sync.Mutex
 	var last time.Time
-	return func(err error) {
+	return func(what T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if now := time.Now(); last.IsZero() || now.Sub(last) >= interval {
 			last = now
-			log(err)
+			log(what)
 		}
 	}
 }

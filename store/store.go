@@ -34,8 +34,9 @@ type Config struct {
 	// NoSync acks records that the operating system has and the disk may not have yet, as C stores do: a power loss
 	// then loses records that were acked.
 	NoSync bool
-	// Node says how the store joins the cluster. Address is the writer's; the reader gets a random one. When Bind has
-	// a fixed port, the reader listens on it and the writer on the next.
+	// Node says how the store joins the cluster, and in Logger where its log goes, the database's too. Address is the
+	// writer's; the reader gets a random one. When Bind has a fixed port, the reader listens on it and the writer on the
+	// next.
 	Node tower.NodeConfig
 }
 

@@ -6,10 +6,12 @@ import (
 	"github.com/godafka/dafka/zmqwire"
 )
 
-// Reasons to do without a node: it is one too many, or its host, or a tower's, has no known address.
+// Reasons to do without a node: it is one too many, its host, or a tower's, has no known address, or libzmq refuses to
+// connect to it.
 const (
-	ErrPeers zmqwire.Fault = "more peers than allowed"
-	ErrHost  zmqwire.Fault = "host name not resolved"
+	ErrPeers   zmqwire.Fault = "more peers than allowed"
+	ErrHost    zmqwire.Fault = "host name not resolved"
+	ErrConnect zmqwire.Fault = "peer not connected"
 )
 
 // directory is the peers a node has heard of, and until when it believes in them. It holds no socket and no clock.

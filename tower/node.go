@@ -37,7 +37,8 @@ type NodeConfig struct {
 	MaxPeers int
 	// MaxFrame is the largest frame, and so the largest record, accepted from a peer; default 1 GiB.
 	MaxFrame int64
-	// Logger receives what happens to the node; default: no log.
+	// Logger receives what happens to the node: what it drops, for each reason, at most every 10 seconds; nothing but
+	// debug messages for each peer and partition. Default: no log.
 	Logger *slog.Logger
 }
 
@@ -544,7 +545,7 @@ func (n *Node) disconnect(e zmqwire.Endpoint) {
 	}
 	for _, s := range n.Sub {
 		if err := s.Disconnect(at); err != nil {
-			n.log.Warn("peer not disconnected", "error", err)
+			n.faults.Note(fmt.Errorf("%w: disconnect: %w", ErrConnect, err))
 		}
 	}
 	n.log.Debug("disconnected from peer", "endpoint", e.String())
@@ -615,7 +616,7 @@ func (n *Node) applyFound() {
 			n.connected[e] = at
 			for _, s := range n.Sub {
 				if err := s.Connect(at); err != nil {
-					n.log.Warn("peer not connected", "error", err)
+					n.faults.Note(fmt.Errorf("%w: %w", ErrConnect, err))
 				}
 			}
 			n.log.Debug("connected to peer", "endpoint", e.String())
