@@ -11,6 +11,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -379,7 +380,11 @@ func (c *Consumer) loop() error {
 		c.askHeadsAgain(now)
 		c.lookForHoles(now)
 		c.retryFull()
-		c.fresh = c.handover.leave(c.fresh)
+		if len(c.fresh) > 0 {
+			c.fresh = c.handover.leave(c.fresh)
+			// The user goes on here and now. Else it had to wait for another thread to wake up and take it over.
+			runtime.Gosched()
+		}
 		fetchAgain := c.fetch(now)
 		if _, err := c.node.Pub.Send(c.out); err != nil {
 			return err
