@@ -73,6 +73,10 @@ var dependencies = []struct {
 		code: only("cmd"), tests: only("cmd"),
 		say: "print YAML in cmd",
 	}, {
+		path: "github.com/prometheus/client_golang",
+		code: only("cmd"), tests: only("cmd"),
+		say: "give Stats to what cmd is to show",
+	}, {
 		path: "github.com/google/go-cmp",
 		code: nowhere, tests: anywhere,
 		say: "compare by hand: go-cmp panics on what it does not understand, and is for tests",
@@ -249,6 +253,7 @@ func TestImportRulesBite(t *testing.T) {
 		level  = "github.com/syndtr/goleveldb/leveldb"
 		cli    = "github.com/urfave/cli/v2"
 		gocmp  = "github.com/google/go-cmp/cmp"
+		prom   = "github.com/prometheus/client_golang/prometheus"
 		sys    = "golang.org/x/sys/unix"
 		other  = "golang.org/x/text/width"
 	)
@@ -263,7 +268,7 @@ func TestImportRulesBite(t *testing.T) {
 		{"zmqwire/a_test.go", list("testing", zmq4, gocmp, zmqwire),
 			list("C", tower, producer, consumer, store, pebble, cli, other)},
 		{"tower/a.go", list(zmqwire, zmq4, "net"),
-			list("C", producer, consumer, store, program, interop, pebble, cli, gocmp, sys, other)},
+			list("C", producer, consumer, store, program, interop, pebble, cli, prom, gocmp, sys, other)},
 		{"tower/a_test.go", list(zmqwire, tower, zmq4, gocmp),
 			list("C", producer, consumer, store, pebble, cli, other)},
 		{"producer/a.go", list(tower, zmqwire, "context"),
@@ -275,12 +280,12 @@ func TestImportRulesBite(t *testing.T) {
 		{"consumer/a_test.go", list(tower, zmqwire, zmq4, gocmp),
 			list("C", producer, store, pebble, cli, other)},
 		{"store/a.go", list(tower, zmqwire, pebble, vfs, level, sys),
-			list("C", producer, consumer, program, interop, zmq4, cli, gocmp, other)},
+			list("C", producer, consumer, program, interop, zmq4, cli, prom, gocmp, other)},
 		{"store/a_test.go", list(tower, zmqwire, zmq4, pebble, vfs, level, gocmp),
 			list("C", producer, consumer, cli, sys, other)},
-		{"cmd/dafka/a.go", list(producer, consumer, store, tower, zmqwire, cli, module+"/cmd/dafka/sub"),
+		{"cmd/dafka/a.go", list(producer, consumer, store, tower, zmqwire, cli, prom, module+"/cmd/dafka/sub"),
 			list("C", interop, zmq4, pebble, vfs, level, gocmp, other)},
-		{"cmd/dafka/a_test.go", list(producer, consumer, store, cli, zmq4, gocmp),
+		{"cmd/dafka/a_test.go", list(producer, consumer, store, cli, prom, zmq4, gocmp),
 			list("C", interop, pebble, other)},
 		{"interop/demo/a.go", list(producer, consumer, store, tower, zmqwire, interop),
 			list("C", program, zmq4, pebble, cli, gocmp, other)},

@@ -39,10 +39,15 @@ func flagKeys(role string) map[string]string {
 	if role == "tower" {
 		where = "tower"
 	}
-	return map[string]string{
+	keys := map[string]string{
 		"pub": where + "/pub_address", "sub": where + "/sub_address",
 		"address": "beacon/address", "bind": "beacon/bind", "db": "store/db",
+		"log-format": "log/format", "log-level": "log/level",
 	}
+	if role == "tower" || role == "store" {
+		keys["http"] = role + "/http"
+	}
+	return keys
 }
 
 // readConfig gives what holds for a command: a flag, else a variable of the environment, else the file, else the
@@ -90,6 +95,9 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 		return nil, wrong(c, "%s: the interval (%v) is longer than the timeout (%v): nodes would lose each other",
 			config.values[key].place(key), interval, timeout)
 	}
+	if c.App.Name == program && config.text("log/format") == "json" {
+		jsonLog = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	}
 	tree.each("", func(path string, item *zplItem) {
 		_, known := config.values[path]
 		switch {
@@ -123,6 +131,9 @@ func fromFlags(c *cli.Context, role string) (defaults map[string]string, said ma
 		v := value{"0", "--verbose"}
 		if c.Bool("verbose") {
 			v.text = "1"
+			if _, ok := said["log/level"]; !ok {
+				said["log/level"] = value{"debug", "--verbose"}
+			}
 		}
 		said["beacon/verbose"], said[role+"/verbose"] = v, v
 	}
@@ -165,15 +176,6 @@ func (c *config) node() tower.NodeConfig {
 // tower is where a tower listens.
 func (c *config) tower() tower.Config {
 	return tower.Config{Pub: c.text("tower/pub_address"), Sub: c.text("tower/sub_address"), Logger: c.logger()}
-}
-
-// logger writes to stderr: warnings and errors, and everything when the role or its part in discovery is verbose.
-func (c *config) logger() *slog.Logger {
-	level := slog.LevelWarn
-	if c.isOn("beacon/verbose") || c.isOn(c.role+"/verbose") {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
 // configCommand is `dafka config`: what the commands would go by.

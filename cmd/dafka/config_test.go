@@ -52,6 +52,7 @@ func TestConfigOrder(t *testing.T) {
     interval = 300
 tower
     pub_address = tcp://10.0.0.3:3
+    http = 9090
 store
     db = from file
 consumer
@@ -74,6 +75,11 @@ consumer
 		{"consumer", "consume topic --from-beginning --pub tcp://10.0.0.1:1 -c FILE --verbose", map[string]value{
 			"beacon/pub_address": {"tcp://10.0.0.1:1", "--pub"}, "beacon/verbose": {"1", "--verbose"},
 			"consumer/verbose": {"1", "--verbose"}, "consumer/offset/reset": {"earliest", "--from-beginning"},
+			"log/level": {"debug", "--verbose"},
+		}},
+		{"store", "store --verbose --log-level info --log-format json --http :0 -c FILE", map[string]value{
+			"beacon/verbose": {"1", "--verbose"}, "store/verbose": {"1", "--verbose"},
+			"log/level": {"info", "--log-level"}, "log/format": {"json", "--log-format"}, "store/http": {":0", "--http"},
 		}},
 		{"tower", "tower --pub tcp://10.0.0.1:1 -c FILE", map[string]value{"tower/pub_address": {"tcp://10.0.0.1:1", "--pub"}}},
 		{"store", "store --db --verbose -c FILE", map[string]value{"store/db": {"--verbose", "--db"}}},
@@ -94,7 +100,8 @@ consumer
 				"beacon/interval":       {"300", file + ":5"},
 				"beacon/verbose":        {"1", "DAFKA_BEACON_VERBOSE"},
 				"tower/pub_address":     {"tcp://10.0.0.3:3", file + ":7"},
-				"store/db":              {"from file", file + ":9"},
+				"tower/http":            {"9090", file + ":8"},
+				"store/db":              {"from file", file + ":10"},
 				"consumer/offset/reset": {"latest", "DAFKA_CONSUMER_OFFSET_RESET"},
 			}
 			for _, s := range settings {
@@ -153,6 +160,9 @@ func TestConfigWrong(t *testing.T) {
 		{"beacon\n    bind = tcp://a:1", ":2: beacon/bind: "},
 		{"tower\n    pub_address = tcp://a:1,tcp://b:1", ":2: tower/pub_address: "},
 		{"store\n    db", ":2: store/db: where to keep"},
+		{"store\n    http = localhost", `:2: store/http: "localhost": want PORT or HOST:PORT`},
+		{"log\n    format = xml", `:2: log/format: "xml": want text or json`},
+		{"log\n    level = trace", `:2: log/level: "trace": want debug, info, warn or error`},
 		{"store\n    high_watermark = -1", `:2: store/high_watermark: "-1": want a number`},
 	} {
 		file := configFile(t, test.text)

@@ -114,7 +114,7 @@ func runTowerd(c *cli.Context) error {
 		return err
 	}
 	defer where.Logger.Info("tower stopped")
-	return serve(c.Context, t)
+	return nodes{tower: t}.serve(c.Context, config, "")
 }
 
 func runStored(c *cli.Context) error {
@@ -134,7 +134,7 @@ func runStored(c *cli.Context) error {
 	node.Logger.Info("running...")
 	defer node.Logger.Info("stopped")
 	defer sayWaiting(node, s.Connected)()
-	return serve(c.Context, s)
+	return nodes{store: s}.serve(c.Context, config, "")
 }
 
 // openCProducer opens the producer of a C program.

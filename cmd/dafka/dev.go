@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,10 +19,10 @@ func devCommand() *cli.Command {
 		Usage: "run a tower and a store in one process, on this machine only",
 		Description: "The other commands find it without any flag. By default nothing of it can be reached from elsewhere.\n\n" +
 			"Example: dafka dev",
-		Flags: append(towerFlags(tower.DefaultPub, tower.DefaultSub),
+		Flags: append(append(towerFlags(tower.DefaultPub, tower.DefaultSub),
 			&cli.StringFlag{Name: "db", Usage: "`DIR` of the database, made when it is not there", Value: devDir},
-			addressFlag("127.0.0.1", ""), bindFlag("127.0.0.1", "any free port on 127.0.0.1"), configFlag(), verboseFlag(),
-		),
+			addressFlag("127.0.0.1", ""), bindFlag("127.0.0.1", "any free port on 127.0.0.1"), httpFlag(), configFlag(),
+		), logFlags()...),
 		Action: runDev,
 	}
 }
@@ -47,17 +45,6 @@ func runDev(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(err, t.Close())
 	}
-	fmt.Fprintf(os.Stderr, "tower and store are running: records are kept in %s, nodes join with %s\n", dir, joinFlags(t))
-
-	// Neither is of use without the other.
-	ctx, end := context.WithCancel(c.Context)
-	defer end()
-	ended := make(chan error, 2)
-	for _, node := range []server{t, s} {
-		go func() {
-			ended <- serve(ctx, node)
-			end()
-		}()
-	}
-	return errors.Join(<-ended, <-ended)
+	running := fmt.Sprintf("tower and store are running: records are kept in %s, nodes join with %s", dir, joinFlags(t))
+	return nodes{t, s}.serve(c.Context, config, running)
 }

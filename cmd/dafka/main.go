@@ -30,6 +30,9 @@ const (
 // patience is how long a program that was told to end may take over it.
 const patience = 1800 * time.Millisecond
 
+// program is its name, unless it is called by that of a C program.
+const program = "dafka"
+
 func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
@@ -70,7 +73,7 @@ func complete(app *cli.App, args []string) int {
 // newApp is the command line: a file for each command.
 func newApp() *cli.App {
 	app := &cli.App{
-		Name:  "dafka",
+		Name:  program,
 		Usage: "decentralised streaming over ZeroMQ",
 		Description: "Try it in three terminals:\n\n" +
 			"  dafka dev\n" +
@@ -166,7 +169,7 @@ func wrong(c *cli.Context, format string, args ...any) error {
 func wrongFlag(c *cli.Context, err error, _ bool) error { return wrong(c, "%v", err) }
 
 // report says on stderr what went wrong with the program and gives the exit status.
-func report(program string, err error) int {
+func report(name string, err error) int {
 	if err == nil || readerGone(err) {
 		return 0
 	}
@@ -174,11 +177,19 @@ func report(program string, err error) int {
 	if errors.As(err, &status) && status.error == nil {
 		return status.status // stdout says why
 	}
-	fmt.Fprintf(os.Stderr, "%s: error: %s\n", program, strings.ReplaceAll(err.Error(), "\n", "; "))
+	message := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if jsonLog != nil {
+		jsonLog.Error(message)
+	} else {
+		fmt.Fprintf(os.Stderr, "%s: error: %s\n", name, message)
+	}
 	var usage *usageError
 	if errors.As(err, &usage) {
+		if jsonLog != nil {
+			return statusUsage
+		}
 		line := "usage: %s (--help says more)\n"
-		if cProgramNamed(program) != nil {
+		if cProgramNamed(name) != nil {
 			line = "Usage: %s\n" // as C writes it; and there is no more
 		}
 		fmt.Fprintf(os.Stderr, line, usage.usage)
@@ -204,7 +215,7 @@ func readerGone(err error) bool {
 
 // endOnSignal gives a context that ends with the first SIGINT or SIGTERM. A second one ends the program at once, and so
 // does the end of its patience: a node may hang on a disk, and output on a program that does not read it.
-func endOnSignal(program string) context.Context {
+func endOnSignal(name string) context.Context {
 	ctx, end := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -215,7 +226,7 @@ func endOnSignal(program string) context.Context {
 		case s := <-signals:
 			os.Exit(128 + int(s.(syscall.Signal)))
 		case <-time.After(patience):
-			os.Exit(report(program, fmt.Errorf("still busy %v after the signal to end; ended all the same", patience)))
+			os.Exit(report(name, fmt.Errorf("still busy %v after the signal to end; ended all the same", patience)))
 		}
 	}()
 	return ctx

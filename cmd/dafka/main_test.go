@@ -43,6 +43,9 @@ func TestMain(m *testing.M) {
 // noTower is where no tower is.
 var noTower = []string{"--pub", "tcp://127.0.0.1:1", "--sub", "tcp://127.0.0.1:1"}
 
+// anyTower is where a tower of a test is: anywhere on loopback.
+var anyTower = []string{"--pub", "tcp://127.0.0.1:*", "--sub", "tcp://127.0.0.1:*"}
+
 // The bounds of the tests: how soon a signal ends the program, and how long anything is waited for.
 const (
 	soon   = 2 * time.Second
@@ -208,6 +211,9 @@ func TestExitStatus(t *testing.T) {
 		{"bad port", []string{"produce", "topic", "--bind", "65536"}, 2, "--bind: port"},
 		{"tower bound to several endpoints", []string{"tower", "--pub", "tcp://a:1,tcp://b:1"}, 2, "want one endpoint"},
 		{"store without folder", []string{"store", "--db", ""}, 2, "--db: where to keep the records?"},
+		{"bad place for metrics", []string{"store", "--http", "localhost"}, 2, "--http: \"localhost\": want PORT"},
+		{"metrics of a consumer", []string{"consume", "topic", "--http", "9090"}, 2, "unknown flag --http"},
+		{"metrics where nothing can listen", append([]string{"tower", "--http", "192.0.2.1:0"}, anyTower...), 1, "--http: listen tcp 192.0.2.1:0"},
 		{"store's subcommand misspelt", []string{"store", "verfy"}, 2, `unexpected argument "verfy"`},
 		{"verify without folder", []string{"store", "verify"}, 2, "--db DIR"},
 		{"backup without a place", []string{"store", "backup", "--db", "x"}, 2, "DEST is missing"},
@@ -292,7 +298,7 @@ func TestHelpExamples(t *testing.T) {
 }
 
 func TestSignalEndsProgram(t *testing.T) {
-	tower := []string{"tower", "--pub", "tcp://127.0.0.1:*", "--sub", "tcp://127.0.0.1:*"}
+	tower := append([]string{"tower", "--http", ":0"}, anyTower...)
 	for _, test := range []struct {
 		name   string
 		args   []string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -12,13 +13,14 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/godafka/dafka/store"
 	"github.com/godafka/dafka/tower"
 )
 
 // nodeFlags are those of every command that joins a cluster, after the command's own.
 func nodeFlags(own ...cli.Flag) []cli.Flag {
-	return append(own, pubFlag(), subFlag(), addressFlag("", "as the tower sees it"), bindFlag("", "any free port"),
-		configFlag(), verboseFlag())
+	return append(append(own, pubFlag(), subFlag(), addressFlag("", "as the tower sees it"), bindFlag("", "any free port"),
+		configFlag()), logFlags()...)
 }
 
 func pubFlag() cli.Flag {
@@ -63,10 +65,6 @@ func bindFlag(value, byDefault string) cli.Flag {
 	}
 }
 
-func verboseFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "verbose", Usage: "log to stderr all that happens, not only warnings", DisableDefaultText: true}
-}
-
 // bindEndpoint makes of "[HOST:]PORT" or "HOST" the endpoint to bind. HOST is an IP address, an interface's name or *;
 // PORT is a number, or * (as is 0) for a free one.
 func bindEndpoint(where string) (string, error) {
@@ -108,24 +106,69 @@ const towerPatience = time.Second
 func sayWaiting(config tower.NodeConfig, connected func() int) (stop func() bool) {
 	return time.AfterFunc(towerPatience, func() {
 		if connected() == 0 {
-			fmt.Fprintf(os.Stderr, "waiting for tower at %s\n", strings.Join(config.Pub, ", "))
+			say("waiting for tower at %s", strings.Join(config.Pub, ", "))
 		}
 	}).Stop
 }
 
-// server is a node that runs until it is ended.
+// nodes are those that one process serves with until it is ended; nil where there is none.
+type nodes struct {
+	tower *tower.Tower
+	store *store.Store
+}
+
+// server is one of them.
 type server interface {
 	Wait(context.Context) error
 	io.Closer
 }
 
-// serve runs a node until ctx ends it, which is no error, or it fails.
-func serve(ctx context.Context, s server) error {
-	notify(ready)
-	failure := s.Wait(ctx)
+func (n nodes) servers() (servers []server) {
+	if n.tower != nil {
+		servers = append(servers, n.tower)
+	}
+	if n.store != nil {
+		servers = append(servers, n.store)
+	}
+	return servers
+}
+
+// serve runs the nodes until ctx ends them, which is no error, or one of them fails: the others are of no use then.
+// running is what the user is told about them, if anything.
+func (n nodes) serve(ctx context.Context, config *config, running string) error {
+	web, failure := n.listen(config)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	if failure != nil {
+		end()
+	} else {
+		if running != "" {
+			say("%s", running)
+		}
+		notify(ready)
+	}
+	servers := n.servers()
+	ended := make(chan error, len(servers))
+	for _, s := range servers {
+		go func() {
+			failure := s.Wait(ctx)
+			if ctx.Err() != nil {
+				failure = nil
+			}
+			end()
+			if err := s.Close(); err != nil {
+				failure = err
+			}
+			ended <- failure
+		}()
+	}
+	<-ctx.Done()
 	notify(stopping)
-	if err := s.Close(); err != nil || ctx.Err() != nil {
-		return err
+	for range servers {
+		failure = errors.Join(failure, <-ended)
+	}
+	if web != nil {
+		web.Close()
 	}
 	return failure
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net"
 	"os"
 )
@@ -25,6 +24,6 @@ func notify(state string) {
 		socket.Close()
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "NOTIFY_SOCKET: systemd was not told %s: %v\n", state, err)
+		say("NOTIFY_SOCKET: systemd was not told %s: %v", state, err)
 	}
 }

@@ -272,7 +272,7 @@ func startProgress(p *producer.Producer, node tower.NodeConfig, terminal, typed 
 		producer: p,
 		waiting:  sayWaiting(node, p.Connected),
 		terminal: terminal,
-		line:     terminal && !typed,
+		line:     terminal && !typed && jsonLog == nil,
 		begin:    time.Now(),
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),
@@ -316,11 +316,10 @@ const clearLine = "\r\x1b[K"
 
 // say prints a line of its own.
 func (g *progress) say(format string, args ...any) {
-	message := fmt.Sprintf(format, args...) + "\n"
 	if g.line {
-		message = clearLine + message
+		fmt.Fprint(os.Stderr, clearLine)
 	}
-	fmt.Fprint(os.Stderr, message)
+	say(format, args...)
 }
 
 // end stops the reports and, on a terminal, sums up.

@@ -12,7 +12,7 @@ import (
 )
 
 // settings are all that can be said in a configuration file, under the names and with the defaults that the C programs
-// know; beacon/bind is ours.
+// know; beacon/bind, http and log are ours.
 var settings = []setting{
 	{"beacon/pub_address", tower.DefaultPub, checkEndpoints},
 	{"beacon/sub_address", tower.DefaultSub, checkEndpoints},
@@ -23,9 +23,11 @@ var settings = []setting{
 	{"beacon/verbose", "0", checkSwitch},
 	{"tower/pub_address", "tcp://*:5557", checkListen},
 	{"tower/sub_address", "tcp://*:5556", checkListen},
+	{"tower/http", "", checkHTTP},
 	{"tower/verbose", "0", checkSwitch},
 	{"store/db", "storedb", checkFolder},
 	{"store/high_watermark", "1000000", checkCount},
+	{"store/http", "", checkHTTP},
 	{"store/verbose", "0", checkSwitch},
 	{"producer/head_interval", "1000", checkMilliseconds},
 	{"producer/terminate_unacked", "0", checkSwitch},
@@ -34,6 +36,8 @@ var settings = []setting{
 	{"consumer/offset/reset", "latest", nil},
 	{"consumer/high_watermark", "1000000", checkCount},
 	{"consumer/verbose", "0", checkSwitch},
+	{"log/format", "text", checkLogFormat},
+	{"log/level", "warn", checkLogLevel},
 }
 
 // setting is one of them.

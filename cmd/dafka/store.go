@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"os"
-
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/store"
@@ -19,6 +16,7 @@ func storeCommand() *cli.Command {
 			"Example: dafka store --db /var/lib/dafka",
 		Flags: nodeFlags(
 			&cli.StringFlag{Name: "db", Usage: "`DIR` of the database, made when it is not there", Value: "storedb"},
+			httpFlag(),
 		),
 		Action: runStore,
 		Subcommands: []*cli.Command{
@@ -41,7 +39,6 @@ func runStore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "store is running: records are kept in %s\n", dir)
 	defer sayWaiting(node, s.Connected)()
-	return serve(c.Context, s)
+	return nodes{store: s}.serve(c.Context, config, "store is running: records are kept in "+dir)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +16,7 @@ func towerCommand() *cli.Command {
 		Usage: "run a tower, where nodes learn of each other",
 		Description: "Every other command finds the cluster through a tower. Records do not pass through it.\n\n" +
 			"Example: dafka tower --pub 'tcp://*:5557' --sub 'tcp://*:5556'",
-		Flags:  append(towerFlags("tcp://*:5557", "tcp://*:5556"), configFlag(), verboseFlag()),
+		Flags:  append(append(towerFlags("tcp://*:5557", "tcp://*:5556"), httpFlag(), configFlag()), logFlags()...),
 		Action: runTower,
 	}
 }
@@ -34,8 +33,7 @@ func runTower(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "tower is running: nodes join with %s\n", joinFlags(t))
-	return serve(c.Context, t)
+	return nodes{tower: t}.serve(c.Context, config, "tower is running: nodes join with "+joinFlags(t))
 }
 
 // joinFlags is what a node on this machine is given to find the tower.

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/store"
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// Over HTTP an operator sees how the nodes of this process are doing: /metrics, /healthz, /readyz and /debug/pprof. All
+// of it comes from their Stats.
+
+func httpFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name:        "http",
+		Usage:       "serve /metrics, /healthz, /readyz and /debug/pprof at `[HOST:]PORT`; without HOST for this machine only",
+		DefaultText: "not served",
+	}
+}
+
+func checkHTTP(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := httpAddress(text)
+	return err
+}
+
+// httpAddress is where to listen: on loopback unless a host is told, which is * for all interfaces.
+func httpAddress(text string) (string, error) {
+	host, port, err := "", text, error(nil)
+	if strings.Contains(text, ":") {
+		host, port, err = net.SplitHostPort(text)
+	}
+	if _, number := strconv.ParseUint(port, 10, 16); err != nil || number != nil {
+		return "", fmt.Errorf("%q: want PORT or HOST:PORT, such as 9090, or *:9090 for all interfaces", text)
+	}
+	switch host {
+	case "":
+		host = "127.0.0.1"
+	case "*":
+		host = ""
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// listen serves HTTP where the settings want it, until it is closed. It gives nil where they do not.
+func (n nodes) listen(config *config) (io.Closer, error) {
+	key := config.role + "/http"
+	where := config.text(key)
+	if where == "" {
+		return nil, nil
+	}
+	address, err := httpAddress(where)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", config.values[key].place(key), err)
+	}
+	log := config.logger()
+	server := &http.Server{
+		Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("HTTP is served no more", "error", err.Error())
+		}
+	}()
+	say("metrics are at http://%s/metrics", listener.Addr())
+	return server, nil
+}
+
+func (n nodes) handler() http.Handler {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n)
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/healthz", answer(n.ill))
+	mux.HandleFunc("/readyz", answer(n.unready))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// answer says ok, or what is wrong.
+func answer(wrong func() []string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		reasons := wrong()
+		if len(reasons) > 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		} else {
+			reasons = []string{"ok"}
+		}
+		fmt.Fprintln(w, strings.Join(reasons, "\n"))
+	}
+}
+
+// stuckAfter is how long a node that works never takes to go round.
+const stuckAfter = 10 * time.Second
+
+// ill says which nodes do not work any more.
+func (n nodes) ill() (reasons []string) {
+	check := func(node string, round time.Time) {
+		if since := time.Since(round); since > stuckAfter {
+			reasons = append(reasons, fmt.Sprintf("the %s has been stuck for %.0f s", node, since.Seconds()))
+		}
+	}
+	if n.tower != nil {
+		check("tower", n.tower.Stats().Round)
+	}
+	if n.store != nil {
+		check("store", n.store.Stats().Round)
+	}
+	return reasons
+}
+
+// unready says why the nodes cannot do yet what they are there for. A tower can at once.
+func (n nodes) unready() []string {
+	reasons := n.ill()
+	if n.store != nil {
+		reasons = append(reasons, lacks(n.store.Stats())...)
+	}
+	return reasons
+}
+
+// lacks says what a store waits for.
+func lacks(s store.Stats) (reasons []string) {
+	if s.Towers == 0 {
+		reasons = append(reasons, "the store hears no tower")
+	}
+	switch {
+	case s.CaughtUp:
+	case s.Behind > 0:
+		reasons = append(reasons, fmt.Sprintf("the store is catching up: %s behind", plural(uint64(s.Behind), "partition")))
+	default:
+		reasons = append(reasons, "the store is finding out what it lacks")
+	}
+	return reasons
+}
+
+// metric is one number of the Stats of a node.
+type metric[S any] struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(S) float64
+}
+
+func counter[S any](name, help string, value func(S) uint64) metric[S] {
+	return metric[S]{desc(name, help), prometheus.CounterValue, func(s S) float64 { return float64(value(s)) }}
+}
+
+func gauge[S any](name, help string, value func(S) float64) metric[S] {
+	return metric[S]{desc(name, help), prometheus.GaugeValue, value}
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("dafka_"+name, help, labels, nil)
+}
+
+var (
+	buildInfo = desc("build_info", "The versions of this program and of libzmq; always 1.", "version", "libzmq")
+
+	towerFaults  = desc("tower_faults_total", "Beacons dropped, by reason.", "reason")
+	towerMetrics = []metric[tower.Stats]{
+		counter("tower_beacons_received_total", "Beacons that came from nodes.", func(s tower.Stats) uint64 { return s.Received }),
+		counter("tower_beacons_forwarded_total", "Beacons passed on to all nodes.", func(s tower.Stats) uint64 { return s.Forwarded }),
+		gauge("tower_nodes", "Nodes heard in the last 10 to 20 seconds; a store is two.", func(s tower.Stats) float64 { return float64(s.Nodes) }),
+	}
+
+	storeFaults  = desc("store_faults_total", "Messages dropped, by reason.", "reason")
+	storeCommits = desc("store_commit_duration_seconds", "How long commits took, until the disk had them.")
+	storeMetrics = []metric[store.Stats]{
+		counter("store_records_total", "Records stored and acked.", func(s store.Stats) uint64 { return s.Records }),
+		counter("store_content_bytes_total", "Bytes of the contents of records stored and acked.", func(s store.Stats) uint64 { return s.Bytes }),
+		counter("store_duplicate_records_total", "Records received again.", func(s store.Stats) uint64 { return s.Duplicates }),
+		counter("store_fetches_total", "Requests for records.", func(s store.Stats) uint64 { return s.Fetches }),
+		counter("store_answered_records_total", "Records sent to those who asked.", func(s store.Stats) uint64 { return s.Answered }),
+		counter("store_damaged_total", "Reads of runs and heads that were damaged.", func(s store.Stats) uint64 { return s.Damaged }),
+		gauge("store_pending_bytes", "Received and waiting for a commit; at 8 MiB producers wait.", func(s store.Stats) float64 { return float64(s.PendingBytes) }),
+		gauge("store_early_bytes", "Received before their turn, because records before them are missing.", func(s store.Stats) float64 { return float64(s.EarlyBytes) }),
+		gauge("store_behind_partitions", "Partitions of which records are missing that may still come.", func(s store.Stats) float64 { return float64(s.Behind) }),
+		gauge("store_unanswered_partitions", "Partitions of which records are missing that nobody gave for some seconds.", func(s store.Stats) float64 { return float64(s.Unanswered) }),
+		gauge("store_caught_up", "1 when nothing is missing that somebody has.", func(s store.Stats) float64 { return oneIf(s.CaughtUp) }),
+		gauge("store_towers", "Towers heard.", func(s store.Stats) float64 { return float64(s.Towers) }),
+		gauge("store_peers", "Other nodes known.", func(s store.Stats) float64 { return float64(s.Peers) }),
+		gauge("store_database_bytes", "What the database takes of the disk.", func(s store.Stats) float64 { return float64(s.Disk.Used) }),
+		gauge("store_database_log_bytes", "What is in the database's log, and not yet in its tables.", func(s store.Stats) float64 { return float64(s.Disk.Log) }),
+		gauge("store_compaction_debt_bytes", "What the database has yet to rewrite.", func(s store.Stats) float64 { return float64(s.Disk.Debt) }),
+		gauge("store_disk_free_bytes", "Room left on the disk.", func(s store.Stats) float64 { return float64(s.Disk.Free) }),
+		gauge("store_disk_size_bytes", "Size of the disk.", func(s store.Stats) float64 { return float64(s.Disk.All) }),
+	}
+)
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// Describe makes of nodes, with Collect, a prometheus.Collector.
+func (n nodes) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(n, to) }
+
+// Collect gives all metrics of all nodes.
+func (n nodes) Collect(to chan<- prometheus.Metric) {
+	to <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, version(), zmqwire.LibraryVersion())
+	if n.tower != nil {
+		s := n.tower.Stats()
+		collect(to, s, towerMetrics)
+		collectFaults(to, towerFaults, s.Faults)
+	}
+	if n.store != nil {
+		s := n.store.Stats()
+		collect(to, s, storeMetrics)
+		collectFaults(to, storeFaults, s.Faults)
+		within := make(map[float64]uint64, len(s.Commits.Within))
+		for took, count := range s.Commits.Within {
+			within[took.Seconds()] = count
+		}
+		to <- prometheus.MustNewConstHistogram(storeCommits, s.Commits.Count, s.Commits.Sum.Seconds(), within)
+	}
+}
+
+func collect[S any](to chan<- prometheus.Metric, s S, metrics []metric[S]) {
+	for _, m := range metrics {
+		to <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s))
+	}
+}
+
+// collectFaults gives a zero too, so that the first fault is seen to come.
+func collectFaults(to chan<- prometheus.Metric, desc *prometheus.Desc, faults map[zmqwire.Fault]uint64) {
+	if _, ok := faults["other"]; !ok {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, 0, "other")
+	}
+	for reason, count := range faults {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(count), string(reason))
+	}
+}
