@@ -71,7 +71,8 @@ func writerAlone(t testing.TB) *writer {
 	t.Helper()
 	const nowhere = "tcp://127.0.0.1:1"
 	db := databaseOver(t, vfs.NewMem())
-	w, err := newWriter(tower.NodeConfig{Pub: []string{nowhere}, Sub: []string{nowhere}, Bind: "tcp://127.0.0.1:*"}, db, &counters{})
+	config := tower.NodeConfig{Pub: []string{nowhere}, Sub: []string{nowhere}, Bind: "tcp://127.0.0.1:*", Logger: db.log}
+	w, err := newWriter(config, db, &counters{})
 	if err != nil {
 		t.Fatal(err)
 	}
