@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -333,6 +334,91 @@ func TestFailedCommitAcksNothing(t *testing.T) {
 	defer db.close()
 	if got := stored(t, db, "hello", "P"); len(got) < 10 || got[9] != content(9) {
 		t.Errorf("after the failure %d records are left of 10 acked", len(got))
+	}
+}
+
+// A disk that takes 2 s for each sync makes ACKs late, and nothing else: none comes before the sync has returned, who
+// asks is answered meanwhile, and Close ends with everything acked that was taken.
+func TestSlowDisk(t *testing.T) {
+	t.Parallel()
+	const takes = 2 * time.Second
+	tw := openTower(t)
+	var syncs atomic.Int32 // under way
+	slow := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch op.Kind {
+		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+			syncs.Add(1)
+			time.Sleep(takes)
+			syncs.Add(-1)
+		}
+		return nil
+	})}
+	fs := vfs.NewCrashableMem()
+	s := openOver(t, tw, errorfs.Wrap(fs, slow))
+	var mu sync.Mutex
+	crashes := make(map[uint64]*vfs.MemFS) // what a power loss would have left at each ACK
+	p := visit(t, tw, s, "PEER", func(p *peer, m *zmqwire.Message) {
+		if m.Kind == zmqwire.Ack && string(m.Routing) == "P" {
+			mu.Lock()
+			crashes[m.Sequence] = fs.CrashClone(vfs.CrashCloneCfg{})
+			mu.Unlock()
+		}
+	})
+	fill(t, p, s, 0, 100)
+
+	slow.On()
+	begin := time.Now()
+	for sequence := uint64(100); sequence < 110; sequence++ {
+		p.say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
+	}
+	eventually(t, "a sync", func() bool { return syncs.Load() > 0 })
+	p.fetch("READER", "hello", "P", 0, 100)
+	eventually(t, "an answer", func() bool { return len(p.given("READER").Records) >= 100 })
+	if took := time.Since(begin); took > takes || p.lastAck("P") != 99 {
+		t.Errorf("answered after %v, with ACK %d, want less than %v and 99", took, p.lastAck("P"), takes)
+	}
+	if diff := cmp.Diff(lines(0, 100), p.given("READER").Records); diff != "" {
+		t.Errorf("answer during a sync (-want +got):\n%s", diff)
+	}
+	eventually(t, "the ACK after the sync", func() bool { return p.lastAck("P") == 109 })
+	if took := time.Since(begin); took < takes {
+		t.Errorf("acked %v after it was said, and a sync takes %v", took, takes)
+	}
+
+	// Some may arrive too late to be taken; what was taken is acked.
+	for sequence := uint64(110); sequence < 120; sequence++ {
+		p.say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
+	}
+	eventually(t, "a sync", func() bool { return syncs.Load() > 0 })
+	begin = time.Now()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 10*takes {
+		t.Errorf("Close took %v", took)
+	} else {
+		t.Logf("Close took %v", took)
+	}
+	slow.Off()
+	reopened := func(fs vfs.FS) []string {
+		db := databaseOver(t, fs)
+		defer db.close()
+		return stored(t, db, "hello", "P")
+	}
+	all := reopened(fs)
+	eventually(t, "ACK of the last record stored", func() bool { return p.lastAck("P") == uint64(len(all))-1 })
+	mu.Lock()
+	defer mu.Unlock()
+	for acked, fs := range crashes {
+		got := reopened(fs)
+		if uint64(len(got)) <= acked {
+			t.Errorf("after a crash at ACK %d: %d records", acked, len(got))
+		}
+		for sequence, text := range got {
+			if text != content(uint64(sequence)) {
+				t.Fatalf("after a crash at ACK %d, record %d is %q", acked, sequence, text)
+			}
+		}
 	}
 }
 
