@@ -96,7 +96,11 @@ func (n *network) heal() {
 
 // command is the program on a host of the network, with the tower at the host of that name.
 func (n *network) command(host string, args ...string) *exec.Cmd {
-	pub, sub := "tcp://"+n.hosts["tower"]+":5557", "tcp://"+n.hosts["tower"]+":5556"
+	return n.commandAt(host, "tcp://"+n.hosts["tower"]+":5557", "tcp://"+n.hosts["tower"]+":5556", args...)
+}
+
+// commandAt is the program on a host of the network, with towers at these endpoints.
+func (n *network) commandAt(host, pub, sub string, args ...string) *exec.Cmd {
 	flags := []string{"netns", "exec", n.prefix + host, program, args[0], "--pub", pub, "--sub", sub}
 	if host != "tower" {
 		flags = append(flags, "--address", n.hosts[host], "--bind", n.hosts[host])
