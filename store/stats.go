@@ -25,11 +25,11 @@ type Stats struct {
 	// there was a moment when the store lacked nothing of it but what Unanswered counts.
 	CaughtUp bool
 
-	Disk   Disk
-	Towers int // towers heard
-	Peers  int // other nodes known
-	Faults map[zmqwire.Fault]uint64
-	Round  time.Time // when both of its goroutines had last gone round: they do so every second at least
+	Disk      Disk
+	Towers    int // towers heard
+	Peers     int // other nodes known
+	Faults    map[zmqwire.Fault]uint64
+	LastRound time.Time // when both of its goroutines had last gone round: they do so every second at least
 }
 
 // Latency is how long commits took, until the disk had them.
@@ -61,7 +61,7 @@ func (s *Store) Stats() Stats {
 		PendingBytes: c.pending.Load(), EarlyBytes: c.early.Load(),
 		Behind: int(c.behind.Load()), Unanswered: int(c.unanswered.Load()), CaughtUp: c.caughtUp.is(time.Now()),
 		Disk: s.db.disk(), Towers: s.Connected(), Peers: s.writer.node.Peers(), Faults: faults,
-		Round: earlier(c.writing.Get(), c.reading.Get()),
+		LastRound: earlier(c.writing.Get(), c.reading.Get()),
 	}
 }
 

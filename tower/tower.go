@@ -150,14 +150,14 @@ type Stats struct {
 	Forwarded uint64 // of them, those that were passed on
 	Nodes     int    // from which a beacon came that was passed on, in the last 10 to 20 seconds; 16,384 at most
 	Faults    map[zmqwire.Fault]uint64
-	Round     time.Time // when its goroutine last went round: it does so every second at least
+	LastRound time.Time // when its goroutine last went round: it does so every second at least
 }
 
 // Stats is a snapshot.
 func (t *Tower) Stats() Stats {
 	return Stats{
 		Received: t.received.Load(), Forwarded: t.forwarded.Load(), Nodes: t.census.count(time.Now()),
-		Faults: t.faults.Counts(), Round: t.round.Get(),
+		Faults: t.faults.Counts(), LastRound: t.round.Get(),
 	}
 }
 

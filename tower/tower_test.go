@@ -236,11 +236,11 @@ func TestTowerRewritesBeacons(t *testing.T) {
 	// Each raw node joined with a probe at least, under an address of its own; A came twice.
 	eventually(t, "all counted", func() bool { s := tw.Stats(); return s.Forwarded >= 6 && s.Nodes == int(s.Forwarded)-1 })
 	stats := tw.Stats()
-	want := Stats{Received: stats.Forwarded, Forwarded: stats.Forwarded, Nodes: stats.Nodes, Faults: map[zmqwire.Fault]uint64{}, Round: stats.Round}
+	want := Stats{Received: stats.Forwarded, Forwarded: stats.Forwarded, Nodes: stats.Nodes, Faults: map[zmqwire.Fault]uint64{}, LastRound: stats.LastRound}
 	if diff := cmp.Diff(want, stats); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)
 	}
-	eventually(t, "another round of the idle tower", func() bool { return tw.Stats().Round.After(stats.Round) })
+	eventually(t, "another round of the idle tower", func() bool { return tw.Stats().LastRound.After(stats.LastRound) })
 }
 
 // Each of these, passed on by a C tower, would end every C node, or makes a C tower mix it with the next beacon.

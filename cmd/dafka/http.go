@@ -127,10 +127,10 @@ func (n nodes) ill() (reasons []string) {
 		}
 	}
 	if n.tower != nil {
-		check("tower", n.tower.Stats().Round)
+		check("tower", n.tower.Stats().LastRound)
 	}
 	if n.store != nil {
-		check("store", n.store.Stats().Round)
+		check("store", n.store.Stats().LastRound)
 	}
 	return reasons
 }
