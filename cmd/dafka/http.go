@@ -149,6 +149,9 @@ func lacks(s store.Stats) (reasons []string) {
 	if s.Towers == 0 {
 		reasons = append(reasons, "the store hears no tower")
 	}
+	if s.Disk.Full {
+		reasons = append(reasons, fmt.Sprintf("the store's disk is full, %d MiB are left: nothing is stored until there is room", s.Disk.Free>>20))
+	}
 	switch {
 	case s.CaughtUp:
 	case s.Behind > 0:
@@ -208,6 +211,7 @@ var (
 		gauge("store_database_log_bytes", "What is in the database's log, and not yet in its tables.", func(s store.Stats) float64 { return float64(s.Disk.Log) }),
 		gauge("store_compaction_debt_bytes", "What the database has yet to rewrite.", func(s store.Stats) float64 { return float64(s.Disk.Debt) }),
 		gauge("store_disk_free_bytes", "Room left on the disk.", func(s store.Stats) float64 { return float64(s.Disk.Free) }),
+		gauge("store_disk_full", "1 when the disk has no room: nothing is stored and acked.", func(s store.Stats) float64 { return oneIf(s.Disk.Full) }),
 		gauge("store_disk_size_bytes", "Size of the disk.", func(s store.Stats) float64 { return float64(s.Disk.All) }),
 	}
 )

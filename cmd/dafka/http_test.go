@@ -315,6 +315,10 @@ func TestLacks(t *testing.T) {
 		{store.Stats{Towers: 1, CaughtUp: true}, nil},
 		{store.Stats{Towers: 1, CaughtUp: true, Behind: 3, Unanswered: 4}, nil}, // for a moment
 		{store.Stats{CaughtUp: true}, []string{"the store hears no tower"}},
+		{
+			store.Stats{Towers: 1, CaughtUp: true, Disk: store.Disk{Full: true, Free: 5 << 20}},
+			[]string{"the store's disk is full, 5 MiB are left: nothing is stored until there is room"},
+		},
 		{store.Stats{Towers: 2, Behind: 1}, []string{"the store is catching up: 1 partition behind"}},
 		{store.Stats{Towers: 2}, []string{"the store is finding out what it lacks"}},
 	} {
