@@ -356,3 +356,20 @@ func TestIll(t *testing.T) {
 		}
 	}
 }
+
+// TestCProgramServesMetrics: the programs with C's names have the setting too, though no flag.
+func TestCProgramServesMetrics(t *testing.T) {
+	t.Parallel()
+	c := commandNamed(t, append([]string{"dafka_towerd"}, anyTower...)...)
+	c.Env = append(c.Env, "DAFKA_TOWER_HTTP=:0")
+	s := startCommand(t, c)
+	s.says("metrics are at http://127.0.0.1:")
+	_, url, _ := strings.Cut(s.seen[len(s.seen)-1], "metrics are at ")
+	if status, page := get(t, url); status != 200 || !names(page)["dafka_tower_nodes"] || names(page)["dafka_store_records_total"] {
+		t.Errorf("%d %s", status, page)
+	}
+	s.signal(syscall.SIGTERM)
+	if status := s.endsSoon(); status != 0 {
+		t.Errorf("exit status %d, want 0; stderr %q", status, s.seen)
+	}
+}
