@@ -6,8 +6,8 @@ import (
 	"github.com/godafka/dafka/zmqwire"
 )
 
-// Reasons to do without a node: it is one too many, its host, or a tower's, has no known address, or libzmq refuses to
-// connect to it.
+// Reasons to do without a node: it is one too many; its host, or a tower's, has no known address; or, for the time
+// being, libzmq does not begin to connect.
 const (
 	ErrPeers   zmqwire.Fault = "more peers than allowed"
 	ErrHost    zmqwire.Fault = "host name not resolved"

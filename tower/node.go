@@ -178,14 +178,18 @@ func (d *dial) to(ip string) error {
 	if at == d.at && !d.dead {
 		return nil
 	}
-	d.dead = false
-	if d.at != "" {
-		if err := d.socket.Disconnect(d.at); err != nil {
+	// Whatever fails here is done anew the next time the tower is looked up.
+	if before := d.at; before != "" {
+		d.at = ""
+		if err := d.socket.Disconnect(before); err != nil {
 			return err
 		}
 	}
-	d.at = at
-	return d.socket.Connect(at)
+	if err := d.socket.Connect(at); err != nil {
+		return err
+	}
+	d.at, d.dead = at, false
+	return nil
 }
 
 type found struct {
@@ -613,12 +617,16 @@ func (n *Node) applyFound() {
 				continue
 			}
 			at = zmqwire.Endpoint{Host: f.ip, Port: e.Port}.String()
-			n.connected[e] = at
+			var failed error
 			for _, s := range n.Sub {
-				if err := s.Connect(at); err != nil {
-					n.faults.Note(fmt.Errorf("%w: %w", ErrConnect, err))
-				}
+				// To connect again where a socket is connected changes nothing.
+				failed = errors.Join(failed, s.Connect(at))
 			}
+			if failed != nil {
+				n.faults.Note(fmt.Errorf("%w: %v", ErrConnect, failed))
+				continue // expire tries again
+			}
+			n.connected[e] = at
 			n.log.Debug("connected to peer", "endpoint", e.String())
 		}
 		for _, d := range n.dials {

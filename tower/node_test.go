@@ -3,6 +3,7 @@ package tower
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -418,6 +419,47 @@ func TestJoinWhileNamesAreLookedUp(t *testing.T) {
 		must(t, err)
 		within(t, "close", func() { must(t, n.Close()) })
 	}
+}
+
+// A connection that libzmq does not begin is begun again, to a peer and to a tower.
+func TestConnectIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	peer := join(t, at(tw))
+	n, err := Join(at(tw), Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}, {}}})
+	must(t, err)
+	defer n.Close()
+	for _, s := range n.Sub {
+		must(t, s.Subscribe(""))
+	}
+	port, err := strconv.ParseUint(string(peer.beacon[3]), 10, 16)
+	must(t, err)
+	endpoint := zmqwire.Endpoint{Host: "127.0.0.1", Port: uint16(port)}
+	n.connect(endpoint)
+	// What libzmq refuses stands for what it cannot do for the time being.
+	n.foundIPs = []found{{host: "127.0.0.1", ip: "no address"}}
+	n.applyFound()
+	if at, refused := n.connected[endpoint], n.Faults().Counts()[ErrConnect]; at != "" || refused != 1 {
+		t.Fatalf("connected to %q, %d times refused", at, refused)
+	}
+	for _, d := range n.dials {
+		if d.at != "" {
+			t.Fatalf("connected to tower %q", d.at)
+		}
+	}
+
+	var heard [2]bool
+	eventually(t, "the tower, and the peer on both sockets", func() bool {
+		peer.say("hello")
+		_, err := n.Wait(10*time.Millisecond, func() bool { return false })
+		must(t, err)
+		for i, s := range n.Sub {
+			must(t, s.Drain(n.batch))
+			heard[i] = heard[i] || n.batch.Len() > 0
+		}
+		// The peer knows of the node when the tower has heard that.
+		return n.Connected() == 1 && heard[0] && heard[1] && peer.Peers() == 1
+	})
 }
 
 // A name server that does not know the name, or does not answer, holds up neither the node nor its end.
