@@ -26,14 +26,24 @@ dafka_socket *dafka_socket_new(void *context, int type) {
     return socket;
 }
 
-static void drop_held(dafka_socket *socket) {
-    for (int i = 0; i < socket->held && i < DAFKA_FRAMES; i++)
-        zmq_msg_close(&socket->frame[i]);
-    socket->held = 0;
+static void drop(dafka_message *message) {
+    for (int i = 0; i < message->frames && i < DAFKA_FRAMES; i++)
+        zmq_msg_close(&message->frame[i]);
+    message->frames = 0;
+}
+
+// Drops the first of those behind.
+static void drop_behind(dafka_socket *socket) {
+    dafka_message *first = socket->behind;
+    socket->behind = first->next;
+    drop(first);
+    free(first);
 }
 
 int dafka_socket_close(dafka_socket *socket) {
-    drop_held(socket);
+    drop(&socket->held);
+    while (socket->behind)
+        drop_behind(socket);
     // libzmq learns of the peers that have left in calls on the socket only, and of those it has not learned it waits
     // until its linger is over.
     int events;
@@ -44,13 +54,13 @@ int dafka_socket_close(dafka_socket *socket) {
     return rc;
 }
 
-// Takes one whole message from the socket into socket->frame, if there is one. Frames beyond DAFKA_FRAMES are counted
-// and dropped, so that nothing of a malformed message is left for the next one.
-static int hold_next(dafka_socket *socket) {
+// Takes one whole message from the socket, if there is one. Frames beyond DAFKA_FRAMES are counted and dropped, so that
+// nothing of a malformed message is left for the next one.
+static int receive(dafka_socket *socket, dafka_message *message) {
     int frames = 0;
     for (;;) {
         zmq_msg_t surplus;
-        zmq_msg_t *frame = frames < DAFKA_FRAMES ? &socket->frame[frames] : &surplus;
+        zmq_msg_t *frame = frames < DAFKA_FRAMES ? &message->frame[frames] : &surplus;
         zmq_msg_init(frame);
         // Only the first frame can be missing: libzmq hands on whole messages.
         while (zmq_msg_recv(frame, socket->zmq, frames == 0 ? ZMQ_DONTWAIT : 0) < 0) {
@@ -58,8 +68,8 @@ static int hold_next(dafka_socket *socket) {
                 continue;
             int error = errno;
             zmq_msg_close(frame);
-            socket->held = frames;
-            drop_held(socket);
+            message->frames = frames;
+            drop(message);
             return -error;
         }
         int more = zmq_msg_more(frame);
@@ -69,33 +79,36 @@ static int hold_next(dafka_socket *socket) {
         if (!more)
             break;
     }
-    socket->held = frames;
+    message->frames = frames;
     return 0;
 }
 
-// Takes one whole message from the socket, if there is one, and drops it.
-static void drop_next(dafka_socket *socket) {
-    int more, flags = ZMQ_DONTWAIT;
-    do {
-        zmq_msg_t frame;
-        zmq_msg_init(&frame);
-        int rc;
-        do
-            rc = zmq_msg_recv(&frame, socket->zmq, flags);
-        while (rc < 0 && errno == EINTR);
-        more = rc >= 0 && zmq_msg_more(&frame);
-        zmq_msg_close(&frame);
-        flags = 0;
-    } while (more);
+// Holds the next message: one of those behind, or one from the socket.
+static int hold_next(dafka_socket *socket) {
+    dafka_message *held = &socket->held, *first = socket->behind;
+    if (!first)
+        return receive(socket, held);
+    for (int i = 0; i < first->frames && i < DAFKA_FRAMES; i++) {
+        zmq_msg_init(&held->frame[i]);
+        zmq_msg_move(&held->frame[i], &first->frame[i]);
+    }
+    held->frames = first->frames;
+    drop_behind(socket);
+    return 0;
 }
 
 // Polling reads the first frame of a message in advance, and libzmq aborts when the connection is ended before the
-// others are read. So that message is taken whole first; when another one is held it has to be dropped.
+// others are read. So that message is taken whole first.
 int dafka_disconnect(dafka_socket *socket, const char *endpoint) {
-    if (socket->held)
-        drop_next(socket);
-    else
-        hold_next(socket);
+    dafka_message **last = &socket->behind;
+    while (*last)
+        last = &(*last)->next;
+    if (!(*last = calloc(1, sizeof **last)))
+        return -1;
+    if (receive(socket, *last) < 0) {
+        free(*last);
+        *last = NULL;
+    }
     int rc;
     do
         rc = zmq_disconnect(socket->zmq, endpoint);
@@ -110,32 +123,33 @@ int dafka_drain(dafka_socket *socket, char *bytes, size_t capacity, dafka_shape 
     int count = 0;
     *needed = 0;
     while (count < most) {
-        if (!socket->held) {
+        if (!socket->held.frames) {
             int rc = hold_next(socket);
             if (rc == -EAGAIN)
                 break;
             if (rc < 0)
                 return count > 0 ? count : rc;
         }
-        int kept = socket->held < DAFKA_FRAMES ? socket->held : DAFKA_FRAMES;
+        dafka_message *held = &socket->held;
+        int kept = held->frames < DAFKA_FRAMES ? held->frames : DAFKA_FRAMES;
         size_t size = 0;
         for (int i = 0; i < kept; i++)
-            size += zmq_msg_size(&socket->frame[i]);
+            size += zmq_msg_size(&held->frame[i]);
         if (size > capacity - used) {
             if (count == 0)
                 *needed = size;
             break;
         }
         dafka_shape *shape = &shapes[count++];
-        shape->frames = socket->held;
-        shape->source = socket->sources ? zmq_msg_get(&socket->frame[0], ZMQ_SRCFD) : -1;
+        shape->frames = held->frames;
+        shape->source = socket->sources ? zmq_msg_get(&held->frame[0], ZMQ_SRCFD) : -1;
         for (int i = 0; i < kept; i++) {
-            size_t length = zmq_msg_size(&socket->frame[i]);
-            memcpy(bytes + used, zmq_msg_data(&socket->frame[i]), length);
+            size_t length = zmq_msg_size(&held->frame[i]);
+            memcpy(bytes + used, zmq_msg_data(&held->frame[i]), length);
             shape->length[i] = length;
             used += length;
         }
-        drop_held(socket);
+        drop(held);
     }
     return count;
 }

@@ -259,12 +259,12 @@ func (s *Socket) Connect(endpoint string) error {
 	return nil
 }
 
-// Disconnect ends the connection that Connect began with the same endpoint. What had arrived and was not drained is
-// lost, a message of another connection perhaps too.
+// Disconnect ends the connection that Connect began with the same endpoint. What had arrived by it and was not drained
+// is lost.
 func (s *Socket) Disconnect(endpoint string) error {
 	err := s.endpoint(endpoint, func(c *C.char) (rc C.int, err error) {
 		rc, err = C.dafka_disconnect(s.c, c)
-		s.full = s.full || s.c.held > 0
+		s.full = s.full || s.c.behind != nil
 		return
 	})
 	if err != nil {
@@ -347,7 +347,7 @@ func (s *Socket) Drain(b *Batch) error {
 		}
 		b.shapes = b.shapes[:n]
 		b.bytes = b.bytes[:b.size()]
-		s.full = s.c.held > 0 || int(n) == cap(b.shapes)
+		s.full = s.c.held.frames > 0 || s.c.behind != nil || int(n) == cap(b.shapes)
 		return nil
 	}
 }

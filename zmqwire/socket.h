@@ -20,12 +20,19 @@ typedef struct {
     int32_t source; // the file descriptor of the connection it came by, when the socket has sources
 } dafka_shape;
 
-// A socket, and the message it received that did not fit into the buffer at hand.
+// A message that was received, with its frames but for those beyond DAFKA_FRAMES.
+typedef struct dafka_message {
+    int frames; // 0: there is none
+    zmq_msg_t frame[DAFKA_FRAMES];
+    struct dafka_message *next;
+} dafka_message;
+
+// A socket, and what it received that was not read yet.
 typedef struct {
     void *zmq;
-    int held;    // frames of the message held, 0 when none is
-    int sources; // whether to tell by which connection messages come
-    zmq_msg_t frame[DAFKA_FRAMES];
+    int sources;           // whether to tell by which connection messages come
+    dafka_message held;    // it did not fit into the buffer at hand
+    dafka_message *behind; // they were taken so that connections could be ended; they come next
 } dafka_socket;
 
 dafka_socket *dafka_socket_new(void *context, int type);
