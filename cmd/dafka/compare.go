@@ -74,7 +74,9 @@ const (
 	compareFirst, compareRecords, compareBytes = 64, 4096, 1 << 20
 	// comparePatience is how long a store may say nothing before it is asked again, and compareTries how often it is.
 	comparePatience = time.Second
-	compareTries    = 5
+	compareTries    = 30
+	// compareRefusals is how often a store may end its answer before the record it was asked for. One may have been lost.
+	compareRefusals = 3
 )
 
 // comparison asks stores for the same records, with one request that all of them hear, and compares what each gives.
@@ -109,6 +111,7 @@ type comparedStore struct {
 	member  tower.Member
 	records uint64   // says its head
 	given   []uint64 // hashes of those from from on
+	refused int      // how often it ended its answer since it last gave any
 	fails   bool     // it did not give what it has
 	failed  uint64   // the first that it did not give
 }
@@ -137,9 +140,10 @@ func newComparison(s *survey, topics []string) *comparison {
 	s.listener.hear = func(from tower.Member, frames [][]byte) {
 		if len(frames) == 2 {
 			c.hearRecord(from, frames)
-		} else {
-			hearHeads(from, frames)
+			return
 		}
+		hearHeads(from, frames)
+		c.hearEnd(from, frames)
 	}
 	return c
 }
@@ -161,6 +165,7 @@ func (c *comparison) run(ctx context.Context) error {
 		if _, err := c.node.Pub.Send(c.out); err != nil {
 			return err
 		}
+		c.nextAsk = now.Add(time.Hour) // heads that come answer requests for records
 		if err := c.survey.turn(); err != nil {
 			return err
 		}
@@ -226,25 +231,45 @@ func (c *comparison) hearRecord(from tower.Member, frames [][]byte) {
 		if s.member.Address == from.Address && m.Sequence == p.from+uint64(len(s.given)) && s.owes(p) {
 			s.given = append(s.given, maphash.Bytes(c.seed, m.Content))
 			p.size = max(p.size, len(m.Content)+zmqwire.RecordOverhead)
-			p.news, p.tries = time.Now(), 0
+			p.news, p.tries, s.refused = time.Now(), 0, 0
+		}
+	}
+}
+
+// hearEnd takes a store's head: with it an answer ends.
+func (c *comparison) hearEnd(from tower.Member, frames [][]byte) {
+	m := &c.message
+	if m.Decode(frames) != nil {
+		return // who hears heads has counted it
+	}
+	p := c.active[partitionName{string(m.Subject), string(m.Address)}]
+	if p == nil || m.Kind != zmqwire.DirectHead {
+		return
+	}
+	for _, s := range p.stores {
+		if s.member.Address == from.Address && s.owes(p) {
+			s.refused++
 		}
 	}
 }
 
 // advance compares what was asked for when all of it is there, or when who owes it stays silent.
 func (c *comparison) advance(p *compared, now time.Time) {
-	owing := slices.ContainsFunc(p.stores, func(s *comparedStore) bool { return s.owes(p) })
-	if owing && now.Sub(p.news) < comparePatience {
-		return
-	}
-	if p.tries++; owing && p.tries < compareTries {
-		c.ask(p, now)
-		return
+	silent, owing := now.Sub(p.news) >= comparePatience, false
+	if silent {
+		p.tries++
 	}
 	for _, s := range p.stores {
-		if s.owes(p) {
+		if s.owes(p) && (s.refused >= compareRefusals || p.tries >= compareTries) {
 			s.fails, s.failed = true, p.from+uint64(len(s.given))
 		}
+		owing = owing || s.owes(p)
+	}
+	if owing {
+		if silent {
+			c.ask(p, now)
+		}
+		return
 	}
 	for sequence := p.from; sequence < p.to; sequence++ {
 		p.compare(sequence)
