@@ -18,7 +18,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse HEAD >/dev/null 2>&1 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What shellcheck reads.
-SCRIPTS := .ci/deps .ci/run docker/image docker/base-image
+SCRIPTS := .ci/deps .ci/run docker/image docker/base-image cmd/dafka/install/dafka.bash interop/testdata/c-user.sh
 
 # How long each fuzz target and each benchmark runs: make fuzz FUZZTIME=5m
 FUZZTIME ?= 20s
@@ -114,8 +114,6 @@ fuzz: deps ## Fuzz every decoder in turn, each for FUZZTIME (20s)
 bench: build ## Measure this machine: dafka bench all, then the Go benchmarks (BENCHTIME each)
 	bin/dafka bench all
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
-
-SCRIPTS := .ci/deps .ci/run cmd/dafka/install/dafka.bash interop/testdata/c-user.sh
 
 # gofmt is taken from the Go that builds: another release on PATH may format differently.
 lint: deps ## Check format, go vet, staticcheck, and shellcheck where it is installed
