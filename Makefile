@@ -31,7 +31,7 @@ SOAK ?= 10m
 # off, so several go on at once.
 TORTURES := ^Test(Simulation|PowerLoss|CrashMatrix|NetworkMatrix|BadConnections|Soak)
 
-# How many clusters of the interop matrix run at a time: they wait more than they work.
+# How many clusters of interop run at a time: they wait more than they work.
 PARALLEL ?= 4
 
 # The clusters of interop get the machine to themselves, for their timing is real, and are never answered from Go's
@@ -42,7 +42,7 @@ define go-test
 	@set -euo pipefail; trap 'exit 130' INT; \
 	packages=$$(go list ./... | grep -v '/interop\(/\|$$\)'); failed=0; \
 	go test $(1) $$packages || failed=1; \
-	go test $(1) -count=1 ./interop/... || failed=1; \
+	go test $(1) -count=1 -parallel $(PARALLEL) ./interop/... || failed=1; \
 	exit $$failed
 endef
 
