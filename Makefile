@@ -20,7 +20,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # What shellcheck reads.
 SCRIPTS := .ci/deps .ci/run docker/image docker/base-image cmd/dafka/install/dafka.bash interop/testdata/c-user.sh
 
-# How long each fuzz target and each benchmark runs: make fuzz FUZZTIME=5m
+# How long each fuzz target and each benchmark runs, and whose targets: make fuzz FUZZTIME=5m FUZZED=./zmqwire
+FUZZED ?= ./...
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
@@ -102,7 +103,7 @@ torture: deps ## Crash, cut off and soak clusters for long: TORTURE rounds (200)
 # go test fuzzes one target of one package at a time, and the list is asked for so that no new target is forgotten.
 fuzz: deps ## Fuzz every decoder in turn, each for FUZZTIME (20s)
 	@set -euo pipefail; trap 'exit 130' INT; \
-	packages=$$(go list ./...); \
+	packages=$$(go list $(FUZZED)); \
 	for package in $$packages; do \
 		targets=$$(go test -list '^Fuzz' $$package); \
 		for target in $$(grep '^Fuzz' <<<"$$targets"); do \
