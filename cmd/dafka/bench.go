@@ -102,6 +102,7 @@ type bench struct {
 	program string
 	raws    map[int]row // raw by size
 	rows    []row
+	notes   []string      // what is to be said of them
 	json    *json.Encoder // nil without --json
 }
 
@@ -206,6 +207,9 @@ func (b *bench) table() {
 			}
 			fmt.Fprintln(os.Stderr)
 		}
+	}
+	for _, note := range b.notes {
+		fmt.Fprintln(os.Stderr, note)
 	}
 }
 
