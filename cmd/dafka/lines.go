@@ -2,11 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -66,7 +66,7 @@ func (l *lines) next() ([]byte, error) {
 
 // goesOn says that what was read is the beginning of a longer line: it filled the buffer, or ends like a delimiter.
 func (l *lines) goesOn(line []byte, err error) bool {
-	return errors.Is(err, bufio.ErrBufferFull) || err == nil && !strings.HasSuffix(string(line), l.delimiter)
+	return errors.Is(err, bufio.ErrBufferFull) || err == nil && !bytes.HasSuffix(line, []byte(l.delimiter))
 }
 
 // idle says that the next line may have to be waited for.
