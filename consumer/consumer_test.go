@@ -46,13 +46,13 @@ func visit(t testing.TB, tw *tower.Tower, c *Consumer, address string, respond f
 	p := join(t, tw, address, respond, "", "W"+address)
 	eventually(t, "the consumer listens", func() bool {
 		for _, topic := range c.Subscriptions() {
-			if !p.subscribed("M"+topic) || !p.subscribed("H"+topic) {
+			if !p.Subscribed("M"+topic) || !p.Subscribed("H"+topic) {
 				return false
 			}
 		}
-		return p.subscribed("D"+c.Address()) && p.subscribed("E"+c.Address()) && p.subscribed("L"+c.Address())
+		return p.Subscribed("D"+c.Address()) && p.Subscribed("E"+c.Address()) && p.Subscribed("L"+c.Address())
 	})
-	eventually(t, "a CONSUMER-HELLO", func() bool { return len(p.heard(zmqwire.ConsumerHello)) > 0 })
+	eventually(t, "a CONSUMER-HELLO", func() bool { return len(p.Heard(zmqwire.ConsumerHello)) > 0 })
 	return p
 }
 
@@ -107,7 +107,7 @@ type fetch struct {
 
 // fetches gives what was asked for, without repetitions: an answer that is late is asked for again.
 func (p *peer) fetches() (fetches []fetch) {
-	for _, m := range p.heard(zmqwire.Fetch) {
+	for _, m := range p.Heard(zmqwire.Fetch) {
 		f := fetch{string(m.Subject), string(m.Routing), string(m.Address), m.Sequence, m.Count}
 		if !slices.Contains(fetches, f) {
 			fetches = append(fetches, f)
@@ -122,7 +122,7 @@ func answerer(p *peer, m *zmqwire.Message) {
 		return
 	}
 	for sequence := m.Sequence; sequence < m.Sequence+uint64(m.Count); sequence++ {
-		p.say(zmqwire.Message{
+		p.Say(zmqwire.Message{
 			Kind: zmqwire.DirectRecord, Routing: m.Address, Address: m.Routing, Subject: m.Subject,
 			Sequence: sequence, Content: []byte(content(sequence)),
 		})
@@ -175,7 +175,7 @@ func TestGaps(t *testing.T) {
 			// The partition is not the peer's own: of a producer that comes later, latest misses nothing.
 			p := visit(t, tw, c, "PEER", nil)
 			for _, say := range test.say {
-				p.say(of(say.kind, c, say.sequence, content(say.sequence)))
+				p.Say(of(say.kind, c, say.sequence, content(say.sequence)))
 			}
 			var want []fetch
 			for _, f := range test.fetch {
@@ -184,7 +184,7 @@ func TestGaps(t *testing.T) {
 				want = append(want, w)
 				eventually(t, "a FETCH", func() bool { return len(p.fetches()) > 0 })
 				for i := range uint64(w.Count) {
-					p.say(of(direct, c, w.First+i, content(w.First+i)))
+					p.Say(of(direct, c, w.First+i, content(w.First+i)))
 				}
 			}
 			if diff := cmp.Diff(test.want, read(t, c, len(test.want))); diff != "" {
@@ -196,7 +196,7 @@ func TestGaps(t *testing.T) {
 				fmt.Sscanf(test.want[n-1], "hello P %d", &last)
 				last++
 			}
-			p.say(of(record, c, last, content(last)))
+			p.Say(of(record, c, last, content(last)))
 			if diff := cmp.Diff(lines(last, last+1), read(t, c, 1)); diff != "" {
 				t.Errorf("the record behind (-want +got):\n%s", diff)
 			}
@@ -221,8 +221,8 @@ func TestLatestMissesNothingOfANewcomer(t *testing.T) {
 	newcomer := visit(t, tw, c, "NEW", answerer)
 	say := func(p *peer, sequence uint64) {
 		m := of(zmqwire.Record, c, sequence, content(sequence))
-		m.Address = []byte(p.node.Address())
-		p.say(m)
+		m.Address = []byte(p.Address())
+		p.Say(m)
 	}
 	say(newcomer, 3)
 	want := []string{"hello NEW 0 content 0", "hello NEW 1 content 1", "hello NEW 2 content 2", "hello NEW 3 content 3"}
@@ -231,7 +231,7 @@ func TestLatestMissesNothingOfANewcomer(t *testing.T) {
 	}
 	m := of(zmqwire.Record, c, 5, content(5))
 	m.Address = []byte("OLD")
-	p.say(m)
+	p.Say(m)
 	if diff := cmp.Diff([]string{"hello OLD 5 content 5"}, read(t, c, 1)); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
@@ -250,13 +250,13 @@ func TestLongGap(t *testing.T) {
 		}
 		end := m.Sequence + uint64(m.Count)
 		if m.Sequence > asked || m.Count == 0 || end > gap {
-			p.t.Errorf("FETCH %d, %d with %d asked for before, of %d", m.Sequence, m.Count, asked, gap)
+			t.Errorf("FETCH %d, %d with %d asked for before, of %d", m.Sequence, m.Count, asked, gap)
 		}
 		asked = max(asked, end)
 		answerer(p, m)
 	})
 	for sequence := uint64(gap); sequence < gap+kept; sequence++ {
-		p.say(of(zmqwire.Record, c, sequence, content(sequence)))
+		p.Say(of(zmqwire.Record, c, sequence, content(sequence)))
 	}
 	if diff := cmp.Diff(lines(0, gap+kept), read(t, c, gap+kept)); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
@@ -268,18 +268,18 @@ func TestUnaskedRecordsAreDropped(t *testing.T) {
 	tw := openTower(t)
 	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, Node: at(tw)})
 	p := visit(t, tw, c, "P", nil)
-	p.say(of(zmqwire.DirectRecord, c, 0, "of an unknown partition"))
-	p.say(of(zmqwire.Record, c, 0, content(0)))
-	p.say(of(zmqwire.DirectRecord, c, 1, "forged"))
-	p.say(of(zmqwire.DirectRecord, c, 5, "forged"))
+	p.Say(of(zmqwire.DirectRecord, c, 0, "of an unknown partition"))
+	p.Say(of(zmqwire.Record, c, 0, content(0)))
+	p.Say(of(zmqwire.DirectRecord, c, 1, "forged"))
+	p.Say(of(zmqwire.DirectRecord, c, 5, "forged"))
 	longer := of(zmqwire.DirectRecord, c, 1, "meant for another")
 	longer.Routing = append(longer.Routing, '0')
-	p.say(longer)
+	p.Say(longer)
 	crossed := of(zmqwire.Record, c, 1, "routing and topic differ")
 	crossed.Subject = []byte("hello2")
-	p.say(crossed)
-	p.sayFrames([]byte("Mhello"))
-	p.say(of(zmqwire.Record, c, 1, content(1)))
+	p.Say(crossed)
+	p.SayFrames([]byte("Mhello"))
+	p.Say(of(zmqwire.Record, c, 1, content(1)))
 	if diff := cmp.Diff(lines(0, 2), read(t, c, 2)); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
@@ -299,7 +299,7 @@ func TestTopicsMatchExactly(t *testing.T) {
 		if m.Subject = []byte(topic); kind == zmqwire.Record || kind == zmqwire.Head {
 			m.Routing = m.Subject
 		}
-		p.say(m)
+		p.Say(m)
 	}
 	// Subscriptions match by prefix, so all of this arrives.
 	say(zmqwire.Record, "hello2", 0)
@@ -317,7 +317,7 @@ func TestTopicsMatchExactly(t *testing.T) {
 	if err := c.Subscribe("hello2"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the subscription", func() bool { return p.subscribed("Mhello2") })
+	eventually(t, "the subscription", func() bool { return p.Subscribed("Mhello2") })
 	say(zmqwire.Record, "hello2", 0)
 	say(zmqwire.Record, "hello", 1)
 	want := []string{"hello2 P 0 content 0", "hello P 1 content 1"}
@@ -356,23 +356,23 @@ func TestSubscriptions(t *testing.T) {
 	}
 	check("hello", "\xff")
 	eventually(t, "the end of two subscriptions", func() bool {
-		return slices.Contains(p.subscriptionsSoFar(), "-Ma") && slices.Contains(p.subscriptionsSoFar(), "-Hb")
+		return slices.Contains(p.Subscriptions(), "-Ma") && slices.Contains(p.Subscriptions(), "-Hb")
 	})
 
 	// What is unsubscribed is forgotten: subscribed again, it begins anew.
-	p.say(of(zmqwire.Record, c, 0, content(0)))
-	p.say(of(zmqwire.Record, c, 1, content(1)))
+	p.Say(of(zmqwire.Record, c, 0, content(0)))
+	p.Say(of(zmqwire.Record, c, 1, content(1)))
 	if diff := cmp.Diff(lines(0, 2), read(t, c, 2)); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 	c.Unsubscribe("hello")
-	eventually(t, "the end of the subscription", func() bool { return slices.Contains(p.subscriptionsSoFar(), "-Mhello") })
+	eventually(t, "the end of the subscription", func() bool { return slices.Contains(p.Subscriptions(), "-Mhello") })
 	c.Subscribe("hello")
 	eventually(t, "the subscription again", func() bool {
-		so := p.subscriptionsSoFar()
+		so := p.Subscriptions()
 		return slices.Contains(so[slices.Index(so, "-Mhello"):], "+Hhello")
 	})
-	p.say(of(zmqwire.Record, c, 2, content(2)))
+	p.Say(of(zmqwire.Record, c, 2, content(2)))
 	if diff := cmp.Diff(lines(0, 3), read(t, c, 3)); diff != "" {
 		t.Errorf("records after Unsubscribe and Subscribe (-want +got):\n%s", diff)
 	}
@@ -381,12 +381,6 @@ func TestSubscriptions(t *testing.T) {
 	if err := errors.Join(c.Subscribe("late"), c.Unsubscribe("hello")); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
-}
-
-func (p *peer) subscriptionsSoFar() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.subscriptions)
 }
 
 // captured is a line of the capture of a C cluster.
@@ -470,7 +464,7 @@ func TestHellosLikeC(t *testing.T) {
 			c := open(t, Config{Reset: test.reset, Node: config})
 			mine := func(frame string) bool { return strings.HasSuffix(frame, test.address) }
 			subscriptions := bytesOf(t, capture, "subscription", func(_ captured, frame string) bool { return mine(frame) })
-			eventually(t, "the consumer's own subscriptions", func() bool { return len(sniffer.subscriptionsSoFar()) >= 3 })
+			eventually(t, "the consumer's own subscriptions", func() bool { return len(sniffer.Subscriptions()) >= 3 })
 			// Its own greeting says that it hears the consumer.
 			eventually(t, "a CONSUMER-HELLO", func() bool { return len(heard()) > 0 })
 			mu.Lock()
@@ -480,8 +474,8 @@ func TestHellosLikeC(t *testing.T) {
 			greet := func() {
 				// A store greets each consumer that subscribes to greetings, and subscribes to those of consumers.
 				p := join(t, tw, store, nil, "", "W"+store)
-				eventually(t, "the subscription to greetings", func() bool { return p.subscribed("L" + test.address) })
-				p.say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(test.address), Address: []byte(store)})
+				eventually(t, "the subscription to greetings", func() bool { return p.Subscribed("L" + test.address) })
+				p.Say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(test.address), Address: []byte(store)})
 				eventually(t, "two CONSUMER-HELLOs", func() bool {
 					return len(slices.DeleteFunc(heard(), func(f string) bool { return f[0] != 'W' })) >= 2
 				})
@@ -493,7 +487,7 @@ func TestHellosLikeC(t *testing.T) {
 				t.Fatal(err)
 			}
 			subscriptions = append(subscriptions, "\x01Mhello", "\x01Hhello")
-			eventually(t, "the subscriptions to the topic", func() bool { return sniffer.subscribed("Hhello") })
+			eventually(t, "the subscriptions to the topic", func() bool { return sniffer.Subscribed("Hhello") })
 			if test.early {
 				greet()
 			}
@@ -506,7 +500,7 @@ func TestHellosLikeC(t *testing.T) {
 				t.Errorf("messages (-C +Go):\n%s", diff)
 			}
 			var got []string
-			for _, s := range sniffer.subscriptionsSoFar() {
+			for _, s := range sniffer.Subscriptions() {
 				if s[1:] != "" && s[1] != 'W' { // of the other peers
 					got = append(got, "\x01"+s[1:])
 				}
@@ -519,12 +513,12 @@ func TestHellosLikeC(t *testing.T) {
 			}
 
 			// The exchange that follows, up to the FETCH: C asks for records that do not exist yet.
-			sniffer.forget()
+			sniffer.Forget()
 			head := zmqwire.Message{Kind: zmqwire.DirectHead, Routing: []byte(test.address),
 				Address: []byte("8F4D3AD6199B4E1A8E88E16F6535B2E8"), Subject: []byte("hello"), Sequence: 4}
-			sniffer.say(head)
-			eventually(t, "a FETCH", func() bool { return len(sniffer.heard(zmqwire.Fetch)) > 0 })
-			f := sniffer.heard(zmqwire.Fetch)[0]
+			sniffer.Say(head)
+			eventually(t, "a FETCH", func() bool { return len(sniffer.Heard(zmqwire.Fetch)) > 0 })
+			f := sniffer.Heard(zmqwire.Fetch)[0]
 			if f.Count != 5 {
 				t.Errorf("FETCH of %d records of 5", f.Count)
 			}
@@ -562,7 +556,7 @@ func TestMaxBufferedBytes(t *testing.T) {
 	p := visit(t, tw, c, "P", func(p *peer, m *zmqwire.Message) {
 		if m.Kind == zmqwire.Fetch {
 			for sequence := m.Sequence; sequence < m.Sequence+uint64(m.Count); sequence++ {
-				p.say(of(zmqwire.DirectRecord, c, sequence, padded(sequence)))
+				p.Say(of(zmqwire.DirectRecord, c, sequence, padded(sequence)))
 			}
 		}
 	})
@@ -574,7 +568,7 @@ func TestMaxBufferedBytes(t *testing.T) {
 		return held
 	}
 	for sequence := range uint64(records) {
-		p.say(of(zmqwire.Record, c, sequence, padded(sequence)))
+		p.Say(of(zmqwire.Record, c, sequence, padded(sequence)))
 		bounded()
 	}
 	eventually(t, "as much buffered as there is room for", func() bool { return bounded() > most/2 })
@@ -586,7 +580,7 @@ func TestMaxBufferedBytes(t *testing.T) {
 		bounded()
 	}
 	// A record larger than the bound is given all the same.
-	p.say(of(zmqwire.Record, c, records, large))
+	p.Say(of(zmqwire.Record, c, records, large))
 	if got := read(t, c, 1)[0]; got != fmt.Sprintf("hello P %d %s", records, large) {
 		t.Errorf("the large record is %.40q...", got)
 	}
@@ -806,13 +800,13 @@ func TestUntilEnd(t *testing.T) {
 				for i := range uint64(partitions) {
 					head := of(zmqwire.DirectHead, c, i, "")
 					head.Address = fmt.Append(nil, "P", i)
-					p.say(head)
+					p.Say(head)
 				}
 			}
 			answerer(p, m)
 		}, "", "WSTORE")
-		eventually(t, "the consumer listens", func() bool { return store.subscribed("L" + c.Address()) })
-		store.say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(c.Address()), Address: []byte("STORE")})
+		eventually(t, "the consumer listens", func() bool { return store.Subscribed("L" + c.Address()) })
+		store.Say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(c.Address()), Address: []byte("STORE")})
 		got := make(map[string][]string)
 		for r, err := range c.Records(ctx) {
 			if err != nil {
@@ -858,8 +852,8 @@ func TestNext(t *testing.T) {
 	if c.Buffered() {
 		t.Error("Buffered with nothing there")
 	}
-	p.say(of(zmqwire.Record, c, 0, content(0)))
-	p.say(of(zmqwire.Record, c, 1, content(1)))
+	p.Say(of(zmqwire.Record, c, 0, content(0)))
+	p.Say(of(zmqwire.Record, c, 1, content(1)))
 	eventually(t, "a record", c.Buffered)
 	// What is there is given whatever the context says.
 	r, err := c.Next(ctx)
@@ -873,7 +867,7 @@ func TestNext(t *testing.T) {
 	if got := c.Stats().Delivered; got != 2 {
 		t.Errorf("Stats: %d records delivered, want 2", got)
 	}
-	p.say(of(zmqwire.Record, c, 2, content(2)))
+	p.Say(of(zmqwire.Record, c, 2, content(2)))
 	eventually(t, "a record", c.Buffered)
 	if err := c.Close(); err != nil {
 		t.Error(err)
@@ -914,7 +908,7 @@ func TestRecords(t *testing.T) {
 	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, Node: at(tw)})
 	p := visit(t, tw, c, "P", nil)
 	for sequence := range uint64(10) {
-		p.say(of(zmqwire.Record, c, sequence, content(sequence)))
+		p.Say(of(zmqwire.Record, c, sequence, content(sequence)))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	collect := func(end int, atEnd func()) (got []string, errs []error) {
@@ -941,7 +935,7 @@ func TestRecords(t *testing.T) {
 		t.Errorf("until the context is cancelled: %v (-want +got):\n%s", errs, diff)
 	}
 	ctx = context.Background()
-	p.say(of(zmqwire.Record, c, 10, content(10)))
+	p.Say(of(zmqwire.Record, c, 10, content(10)))
 	got, errs = collect(1, func() { c.Close() })
 	if diff := cmp.Diff(lines(10, 11), got); diff != "" || errs != nil {
 		t.Errorf("until Close: %v (-want +got):\n%s", errs, diff)
@@ -959,12 +953,12 @@ func TestContentsAreTheUsers(t *testing.T) {
 	p := visit(t, tw, c, "P", func(p *peer, m *zmqwire.Message) {
 		if m.Kind == zmqwire.Fetch {
 			for sequence := m.Sequence; sequence < m.Sequence+uint64(m.Count); sequence++ {
-				p.say(of(zmqwire.DirectRecord, c, sequence, text(sequence)))
+				p.Say(of(zmqwire.DirectRecord, c, sequence, text(sequence)))
 			}
 		}
 	})
 	for sequence := range uint64(records) {
-		p.say(of(zmqwire.Record, c, sequence, text(sequence)))
+		p.Say(of(zmqwire.Record, c, sequence, text(sequence)))
 	}
 	var kept [][]byte
 	ctx, cancel := context.WithTimeout(context.Background(), waitAtMost)
@@ -1039,7 +1033,7 @@ func TestConcurrentCalls(t *testing.T) {
 		})
 	}
 	for sequence := range uint64(records) {
-		p.say(of(zmqwire.Record, c, sequence, content(sequence)))
+		p.Say(of(zmqwire.Record, c, sequence, content(sequence)))
 	}
 	if diff := cmp.Diff(lines(0, records), read(t, c, records)); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)

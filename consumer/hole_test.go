@@ -21,10 +21,10 @@ func lacking(t *testing.T, c *Consumer, head uint64, lacks func(sequence uint64)
 	return func(p *peer, m *zmqwire.Message) {
 		switch m.Kind {
 		case zmqwire.ConsumerHello, zmqwire.GetHeads:
-			p.say(of(zmqwire.DirectHead, c, head, ""))
+			p.Say(of(zmqwire.DirectHead, c, head, ""))
 		case zmqwire.Fetch:
 			for sequence := m.Sequence; sequence < m.Sequence+uint64(m.Count) && sequence <= head && !lacks(sequence); sequence++ {
-				p.say(of(zmqwire.DirectRecord, c, sequence, content(sequence)))
+				p.Say(of(zmqwire.DirectRecord, c, sequence, content(sequence)))
 			}
 		}
 	}
@@ -39,8 +39,8 @@ func TestHolesAreSkipped(t *testing.T) {
 	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, SkipAfter: time.Second, UntilEnd: true, Node: at(tw)})
 	lost := map[uint64]bool{0: true, 9: true, 10: true, 11: true, 20: true}
 	store := join(t, tw, "STORE", lacking(t, c, 20, func(sequence uint64) bool { return lost[sequence] }), "", "WSTORE")
-	eventually(t, "the consumer listens", func() bool { return store.subscribed("L" + c.Address()) })
-	store.say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(c.Address()), Address: []byte("STORE")})
+	eventually(t, "the consumer listens", func() bool { return store.Subscribed("L" + c.Address()) })
+	store.Say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(c.Address()), Address: []byte("STORE")})
 
 	type given struct {
 		Sequence, Skipped uint64
@@ -87,7 +87,7 @@ func TestHolesAreWaitedFor(t *testing.T) {
 	node.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, UntilEnd: true, Node: node})
 	visit(t, tw, c, "DAMAGED", lacking(t, c, 5, func(sequence uint64) bool { return sequence == 2 })).
-		say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(c.Address()), Address: []byte("DAMAGED")})
+		Say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(c.Address()), Address: []byte("DAMAGED")})
 	if diff := cmp.Diff(lines(0, 2), read(t, c, 2)); diff != "" {
 		t.Errorf("records before the hole (-want +got):\n%s", diff)
 	}

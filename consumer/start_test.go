@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -58,7 +59,7 @@ func TestStart(t *testing.T) {
 				}
 			})
 			for _, s := range test.says {
-				p.say(of(s.kind, c, s.sequence, content(s.sequence)))
+				p.Say(of(s.kind, c, s.sequence, content(s.sequence)))
 			}
 			if diff := cmp.Diff(lines(test.first, test.end), read(t, c, int(test.end-test.first))); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)
@@ -80,13 +81,13 @@ func TestStartIsAskedOnce(t *testing.T) {
 		return head
 	}})
 	p := visit(t, tw, c, "P", answerer)
-	if got := p.heard(zmqwire.GetHeads); len(got) != 0 && string(got[0].Routing) != "hello" {
+	if got := p.Heard(zmqwire.GetHeads); len(got) != 0 && string(got[0].Routing) != "hello" {
 		t.Errorf("GET-HEADS for %q", got[0].Routing)
 	}
-	p.say(of(zmqwire.DirectHead, c, 3, ""))
-	p.say(of(zmqwire.DirectHead, c, 3, ""))
-	p.say(of(zmqwire.DirectHead, c, 4, ""))
-	p.say(of(zmqwire.Record, c, 5, content(5)))
+	p.Say(of(zmqwire.DirectHead, c, 3, ""))
+	p.Say(of(zmqwire.DirectHead, c, 3, ""))
+	p.Say(of(zmqwire.DirectHead, c, 4, ""))
+	p.Say(of(zmqwire.Record, c, 5, content(5)))
 	if diff := cmp.Diff(lines(3, 6), read(t, c, 3)); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
@@ -103,12 +104,12 @@ func TestOnePartition(t *testing.T) {
 	tw := openTower(t)
 	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, Partition: "Q", Node: at(tw)})
 	p := visit(t, tw, c, "P", answerer)
-	p.say(of(zmqwire.Record, c, 0, content(0)))
-	p.say(of(zmqwire.DirectHead, c, 3, ""))
+	p.Say(of(zmqwire.Record, c, 0, content(0)))
+	p.Say(of(zmqwire.DirectHead, c, 3, ""))
 	for sequence := range uint64(2) {
 		m := of(zmqwire.Record, c, sequence, content(sequence))
 		m.Address = []byte("Q")
-		p.say(m)
+		p.Say(m)
 	}
 	if diff := cmp.Diff([]string{"hello Q 0 content 0", "hello Q 1 content 1"}, read(t, c, 2)); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
@@ -123,7 +124,7 @@ func TestPrefix(t *testing.T) {
 	tw := openTower(t)
 	c := open(t, Config{Topics: []string{"log.", "log.a"}, Prefix: true, Reset: Earliest, Node: at(tw)})
 	p := visit(t, tw, c, "P", answerer)
-	for _, hello := range p.heard(zmqwire.ConsumerHello) {
+	for _, hello := range p.Heard(zmqwire.ConsumerHello) {
 		// Stores in Go match whole topics only, and the empty one stands for all.
 		if len(hello.Topics) != 1 || len(hello.Topics[0]) != 0 {
 			t.Errorf("CONSUMER-HELLO with topics %q, want an empty one", hello.Topics)
@@ -134,7 +135,7 @@ func TestPrefix(t *testing.T) {
 		if m.Subject = []byte(topic); kind == zmqwire.Record {
 			m.Routing = m.Subject
 		}
-		p.say(m)
+		p.Say(m)
 	}
 	say(zmqwire.DirectHead, "other", 5)
 	say(zmqwire.DirectHead, "log", 5)
@@ -158,14 +159,7 @@ func TestPrefix(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the end of the subscription", func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, s := range p.subscriptions {
-			if s == "-Hlog." {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(p.Subscriptions(), "-Hlog.")
 	})
 	say(zmqwire.Record, "log.b", 1)
 	say(zmqwire.Record, "log.a", 2)

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/towertest"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -75,7 +76,7 @@ func published(p *Producer) uint64 {
 }
 
 func ack(from *peer, p *Producer, sequence uint64) {
-	from.say(zmqwire.Message{
+	from.Say(zmqwire.Message{
 		Kind: zmqwire.Ack, Routing: []byte(p.Address()), Subject: []byte(p.topic), Sequence: sequence,
 	})
 }
@@ -84,9 +85,9 @@ func ack(from *peer, p *Producer, sequence uint64) {
 func meet(t testing.TB, store *peer, p *Producer) {
 	t.Helper()
 	eventually(t, "the producer listens", func() bool {
-		return store.subscribed("K"+p.Address()) && store.subscribed("F"+p.Address())
+		return store.Subscribed("K"+p.Address()) && store.Subscribed("F"+p.Address())
 	})
-	eventually(t, "a HEAD", func() bool { return len(store.heard(zmqwire.Head)) > 0 })
+	eventually(t, "a HEAD", func() bool { return len(store.Heard(zmqwire.Head)) > 0 })
 }
 
 type record struct {
@@ -134,7 +135,7 @@ func TestFetchGivesTheRightContents(t *testing.T) {
 	// Each request is another requester's: one that asks again before its last answer has ended is not answered twice.
 	fetch := func(first, count int) {
 		requests++
-		store.say(zmqwire.Message{
+		store.Say(zmqwire.Message{
 			Kind: zmqwire.Fetch, Routing: []byte(p.Address()), Address: fmt.Append(nil, "REQUESTER ", requests),
 			Subject: []byte("hello"), Sequence: uint64(first), Count: uint32(count),
 		})
@@ -159,28 +160,28 @@ func TestFetchGivesTheRightContents(t *testing.T) {
 			count = 1000 + rng.IntN(1<<31)
 			want = sent[first:]
 		}
-		store.forget()
+		store.Forget()
 		fetch(first, count)
 		eventually(t, fmt.Sprintf("records %d to %d", first, first+len(want)-1), func() bool {
-			return len(store.heard(zmqwire.DirectRecord)) >= len(want)
+			return len(store.Heard(zmqwire.DirectRecord)) >= len(want)
 		})
-		if diff := cmp.Diff(want, recordsOf(store.heard(zmqwire.DirectRecord))); diff != "" {
+		if diff := cmp.Diff(want, recordsOf(store.Heard(zmqwire.DirectRecord))); diff != "" {
 			t.Fatalf("answer to FETCH %d, %d with %d acked (-sent +given):\n%s", first, count, kept, diff)
 		}
 	}
 
 	// What is acked may be gone, but never wrong. The last request tells when the others are answered.
-	store.forget()
+	store.Forget()
 	for first := 0; first < kept; first += 7 {
 		fetch(first, 3)
 	}
 	add(1)
 	fetch(len(sent)-1, 1)
 	eventually(t, "the last record", func() bool {
-		given := store.heard(zmqwire.DirectRecord)
+		given := store.Heard(zmqwire.DirectRecord)
 		return len(given) > 0 && given[len(given)-1].Sequence == uint64(len(sent)-1)
 	})
-	for _, m := range store.heard(zmqwire.DirectRecord) {
+	for _, m := range store.Heard(zmqwire.DirectRecord) {
 		if diff := cmp.Diff(sent[m.Sequence].Content, string(m.Content)); diff != "" {
 			t.Errorf("record %d, acked (-sent +given):\n%s", m.Sequence, diff)
 		}
@@ -289,7 +290,7 @@ func TestAcks(t *testing.T) {
 		if test.subject != "" {
 			m.Subject = []byte(test.subject)
 		}
-		store.say(m)
+		store.Say(m)
 		if test.fault != "" {
 			faults[test.fault]++
 		}
@@ -399,19 +400,19 @@ func TestBadMessagesAreCounted(t *testing.T) {
 		{zmqwire.ErrForeign, [][]byte{with(func(m *zmqwire.Message) { m.Routing = []byte(p.Address() + "x") })}},
 		{zmqwire.ErrNoName, [][]byte{with(func(m *zmqwire.Message) { m.Address = nil })}},
 	} {
-		store.sayFrames(test.frames...)
+		store.SayFrames(test.frames...)
 		faults[test.fault]++
 	}
-	store.forget()
-	store.say(good)
+	store.Forget()
+	store.Say(good)
 	eventually(t, "an answer to the good message after the bad ones", func() bool {
-		return len(store.heard(zmqwire.DirectRecord)) > 0
+		return len(store.Heard(zmqwire.DirectRecord)) > 0
 	})
 	if diff := cmp.Diff(faults, p.Stats().Faults); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 	want := []record{{0, "record 0"}}
-	if diff := cmp.Diff(want, recordsOf(store.heard(zmqwire.DirectRecord))); diff != "" {
+	if diff := cmp.Diff(want, recordsOf(store.Heard(zmqwire.DirectRecord))); diff != "" {
 		t.Errorf("answers (-want +got):\n%s", diff)
 	}
 }
@@ -425,20 +426,20 @@ func TestHeads(t *testing.T) {
 	// Several intervals pass before the first record: as many as a second producer needs for its HEADs.
 	other := open(t, Config{Topic: "other", HeadInterval: interval, Node: at(tw)})
 	send(t, other, nil)
-	eventually(t, "HEADs of the other producer", func() bool { return len(store.heard(zmqwire.Head)) >= 3 })
-	eventually(t, "the producer listens", func() bool { return store.subscribed("K" + p.Address()) })
+	eventually(t, "HEADs of the other producer", func() bool { return len(store.Heard(zmqwire.Head)) >= 3 })
+	eventually(t, "the producer listens", func() bool { return store.Subscribed("K" + p.Address()) })
 	other.Close(cancelled())
-	for _, m := range store.heard(zmqwire.Head) {
+	for _, m := range store.Heard(zmqwire.Head) {
 		if string(m.Address) == p.Address() {
 			t.Errorf("HEAD %d before the first record", m.Sequence)
 		}
 	}
-	store.forget()
+	store.Forget()
 
 	begin := time.Now()
 	send(t, p, []byte("a"), []byte("b"), []byte("c"))
 	for n := 1; n <= 3; n++ {
-		eventually(t, "HEADs", func() bool { return len(store.heard(zmqwire.Head)) >= n })
+		eventually(t, "HEADs", func() bool { return len(store.Heard(zmqwire.Head)) >= n })
 		// The node looks at the clock a moment before it looks at the records.
 		if passed := time.Since(begin); passed < time.Duration(n)*interval-interval/2 {
 			t.Errorf("HEAD number %d came after %v", n, passed)
@@ -449,7 +450,7 @@ func TestHeads(t *testing.T) {
 		Sequence                  uint64
 	}
 	want := head{"hello", p.Address(), "hello", 2}
-	for _, m := range store.heard(zmqwire.Head) {
+	for _, m := range store.Heard(zmqwire.Head) {
 		got := head{string(m.Routing), string(m.Address), string(m.Subject), m.Sequence}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("HEAD (-want +got):\n%s", diff)
@@ -458,8 +459,8 @@ func TestHeads(t *testing.T) {
 	// HEADs go on when all is acked: a consumer may still be behind.
 	ack(store, p, 2)
 	eventually(t, "ACK", func() bool { return p.Acked() == 3 })
-	store.forget()
-	eventually(t, "a HEAD after the ACK", func() bool { return len(store.heard(zmqwire.Head)) > 0 })
+	store.Forget()
+	eventually(t, "a HEAD after the ACK", func() bool { return len(store.Heard(zmqwire.Head)) > 0 })
 }
 
 // The bytes of a record as they go out, and all contents in order.
@@ -470,7 +471,7 @@ func TestRecords(t *testing.T) {
 	p := open(t, Config{Topic: "a topic \xff", HeadInterval: 10 * time.Millisecond, Node: at(tw)})
 	send(t, p, nil)
 	meet(t, store, p)
-	store.forget()
+	store.Forget()
 	rng := rand.New(rand.NewPCG(46, 2))
 	var want []record
 	for i := 1; i <= 1000; i++ {
@@ -480,8 +481,8 @@ func TestRecords(t *testing.T) {
 		clear(reused) // Send took a copy
 		want = append(want, record{uint64(i), string(content)})
 	}
-	eventually(t, "all records", func() bool { return len(store.heard(zmqwire.Record)) >= len(want) })
-	got := store.heard(zmqwire.Record)
+	eventually(t, "all records", func() bool { return len(store.Heard(zmqwire.Record)) >= len(want) })
+	got := store.Heard(zmqwire.Record)
 	if diff := cmp.Diff(want, recordsOf(got)); diff != "" {
 		t.Errorf("records (-sent +heard):\n%s", diff)
 	}
@@ -681,12 +682,12 @@ func TestCloseWaitsForAcks(t *testing.T) {
 	}
 	unacked := p.Stats().Sent
 	// Closing, the producer still answers.
-	store.forget()
-	store.say(zmqwire.Message{
+	store.Forget()
+	store.Say(zmqwire.Message{
 		Kind: zmqwire.Fetch, Routing: []byte(p.Address()), Address: []byte("STORE"), Subject: []byte("hello"),
 		Sequence: 4, Count: 1,
 	})
-	eventually(t, "an answer", func() bool { return len(store.heard(zmqwire.DirectRecord)) == 1 })
+	eventually(t, "an answer", func() bool { return len(store.Heard(zmqwire.DirectRecord)) == 1 })
 	eventually(t, "all records published", func() bool { return published(p) == unacked })
 	ack(store, p, unacked-1)
 	if err := <-closed; err != nil {
@@ -702,7 +703,7 @@ func TestTerminateUnacked(t *testing.T) {
 	p := open(t, Config{Topic: "hello", HeadInterval: 10 * time.Millisecond, TerminateUnacked: true, Node: at(tw)})
 	send(t, p, nil)
 	meet(t, listener, p)
-	listener.forget()
+	listener.Forget()
 	var want []record
 	for i := uint64(1); i <= 1000; i++ {
 		want = append(want, record{i, fmt.Sprint("record ", i)})
@@ -711,8 +712,8 @@ func TestTerminateUnacked(t *testing.T) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	eventually(t, "all records", func() bool { return len(listener.heard(zmqwire.Record)) >= len(want) })
-	if diff := cmp.Diff(want, recordsOf(listener.heard(zmqwire.Record))); diff != "" {
+	eventually(t, "all records", func() bool { return len(listener.Heard(zmqwire.Record)) >= len(want) })
+	if diff := cmp.Diff(want, recordsOf(listener.Heard(zmqwire.Record))); diff != "" {
 		t.Errorf("records (-sent +heard):\n%s", diff)
 	}
 }
@@ -744,7 +745,7 @@ func TestSendFromManyGoroutines(t *testing.T) {
 			mu.Lock()
 			heard[m.Sequence] = string(m.Content)
 			mu.Unlock()
-			p.say(zmqwire.Message{Kind: zmqwire.Ack, Routing: m.Address, Subject: m.Subject, Sequence: m.Sequence})
+			p.Say(zmqwire.Message{Kind: zmqwire.Ack, Routing: m.Address, Subject: m.Subject, Sequence: m.Sequence})
 		}
 	})
 	// A small bound makes senders wait for each other's ACKs.
@@ -801,10 +802,10 @@ func TestSlowPeerIsLeftBehind(t *testing.T) {
 			return
 		}
 		if m.Sequence != next.Load() || !bytes.HasPrefix(m.Content, fmt.Appendf(nil, "%d:", m.Sequence)) {
-			p.t.Errorf("store: record %d instead of %d: %.20q", m.Sequence, next.Load(), m.Content)
+			t.Errorf("store: record %d instead of %d: %.20q", m.Sequence, next.Load(), m.Content)
 		}
 		if next.Store(m.Sequence + 1); m.Sequence%50 == 0 || m.Sequence == records-1 {
-			p.say(zmqwire.Message{Kind: zmqwire.Ack, Routing: m.Address, Subject: m.Subject, Sequence: m.Sequence})
+			p.Say(zmqwire.Message{Kind: zmqwire.Ack, Routing: m.Address, Subject: m.Subject, Sequence: m.Sequence})
 		}
 	})
 	slow := join(t, tw, "SLOW", nil)
@@ -812,7 +813,7 @@ func TestSlowPeerIsLeftBehind(t *testing.T) {
 	send(t, p, []byte("0:"))
 	meet(t, store, p)
 	meet(t, slow, p)
-	slow.listen(false)
+	slow.Listen(false)
 
 	padding := strings.Repeat("x", 1000)
 	for i := 1; i < records; i++ {
@@ -825,12 +826,12 @@ func TestSlowPeerIsLeftBehind(t *testing.T) {
 	}
 
 	// Otherwise nothing was tested: the slow one did miss records.
-	slow.listen(true)
+	slow.Listen(true)
 	eventually(t, "a HEAD for the slow peer", func() bool {
-		heads := slow.heard(zmqwire.Head)
+		heads := slow.Heard(zmqwire.Head)
 		return len(heads) > 0 && heads[len(heads)-1].Sequence == records-1
 	})
-	if n := len(slow.heard(zmqwire.Record)); n >= records-1 {
+	if n := len(slow.Heard(zmqwire.Record)); n >= records-1 {
 		t.Errorf("the slow peer has %d records of %d: it was never left behind", n, records)
 	}
 }
@@ -850,17 +851,17 @@ func TestLargeRecordsBesideAPeerThatDoesNotRead(t *testing.T) {
 				return
 			}
 			if want := large(int(m.Sequence), size); !bytes.Equal(m.Content, want) {
-				p.t.Errorf("store: record %d is %.20q, want %.20q", m.Sequence, m.Content, want)
+				t.Errorf("store: record %d is %.20q, want %.20q", m.Sequence, m.Content, want)
 			}
 			if m.Kind == zmqwire.DirectRecord {
 				direct++
 			}
 			next.Add(1)
-			p.forget()
-			p.say(zmqwire.Message{Kind: zmqwire.Ack, Routing: m.Address, Subject: m.Subject, Sequence: m.Sequence})
+			p.Forget()
+			p.Say(zmqwire.Message{Kind: zmqwire.Ack, Routing: m.Address, Subject: m.Subject, Sequence: m.Sequence})
 		case zmqwire.Head:
 			if m.Sequence >= next.Load() {
-				p.say(zmqwire.Message{
+				p.Say(zmqwire.Message{
 					Kind: zmqwire.Fetch, Routing: m.Address, Address: []byte("STORE"), Subject: m.Subject,
 					Sequence: next.Load(), Count: uint32(m.Sequence - next.Load() + 1),
 				})
@@ -868,12 +869,12 @@ func TestLargeRecordsBesideAPeerThatDoesNotRead(t *testing.T) {
 		}
 	})
 	// It asks for what a consumer asks for, and its libzmq reads no further when one message waits.
-	slow := joinReading(t, tw, "SLOW", zmqwire.Options{ReceiveLimit: 1}, nil, "Mhello", "Hhello", "DSLOW")
+	slow := towertest.JoinReading(t, tw, "SLOW", zmqwire.Options{ReceiveLimit: 1}, nil, "Mhello", "Hhello", "DSLOW")
 	p := open(t, Config{Topic: "hello", HeadInterval: 10 * time.Millisecond, Node: at(tw)})
 	send(t, p, large(0, size))
 	eventually(t, "the first record in the store", func() bool { return p.Acked() == 1 })
 	meet(t, slow, p)
-	slow.listen(false)
+	slow.Listen(false)
 
 	most := 0
 	for i := 1; i < records; i++ {
@@ -911,7 +912,7 @@ func TestHeadsBesideAFullQueue(t *testing.T) {
 	})
 	send(t, p, []byte("0:"))
 	meet(t, slow, p)
-	slow.listen(false)
+	slow.Listen(false)
 	content := bytes.Repeat([]byte("x"), 1000)
 	for i := 1; i < records; i++ {
 		send(t, p, content)

@@ -58,7 +58,7 @@ func TestBackupUnderLoad(t *testing.T) {
 				time.Sleep(time.Millisecond)
 				continue
 			}
-			p.say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
+			p.Say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
 		}
 		said <- sequence
 	}()
@@ -87,7 +87,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, controlFile)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a closed store leaves its socket: %v", err)
 	}
-	p.end()
+	p.End()
 
 	// No store runs: the same again.
 	dest := filepath.Join(to, "last")

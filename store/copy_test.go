@@ -40,7 +40,7 @@ func publish(t *testing.T, tw *tower.Tower, s *Store, visitor string, partitions
 	for name, contents := range partitions {
 		topic, address, _ := strings.Cut(name, "/")
 		for sequence, content := range contents {
-			p.say(zmqwire.Message{
+			p.Say(zmqwire.Message{
 				Kind: zmqwire.Record, Routing: []byte(topic), Address: []byte(address), Subject: []byte(topic),
 				Sequence: uint64(sequence), Content: []byte(content),
 			})
@@ -50,7 +50,7 @@ func publish(t *testing.T, tw *tower.Tower, s *Store, visitor string, partitions
 		_, address, _ := strings.Cut(name, "/")
 		eventually(t, "ACK of all of "+name, func() bool { return p.lastAck(address) == uint64(len(contents)-1) })
 	}
-	p.end()
+	p.End()
 }
 
 // shelves makes partitions that differ in length and in the size of their records.

@@ -1,228 +1,28 @@
 package store
 
 import (
-	"bytes"
-	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/towertest"
 	"github.com/godafka/dafka/zmqwire"
 )
 
-// waitAtMost bounds each wait of these tests. What they wait for takes milliseconds, unless the machine is busy.
-const waitAtMost = 60 * time.Second
+const waitAtMost = towertest.WaitAtMost
 
-// eventually waits until the condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for end := time.Now().Add(waitAtMost); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited %v in vain: %s", waitAtMost, what)
-		}
-	}
-}
+var (
+	eventually = towertest.Eventually
+	openTower  = towertest.Open
+	at         = towertest.At
+)
 
-func openTower(t testing.TB) *tower.Tower {
-	t.Helper()
-	tw, err := tower.Open(tower.Config{Pub: "tcp://127.0.0.1:*", Sub: "tcp://127.0.0.1:*"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tw.Close() })
-	return tw
-}
+// peer is one that knows what to look for in what it hears.
+type peer struct{ *towertest.Peer }
 
-// at is the configuration of a node of the tower's cluster, on loopback only.
-func at(tw *tower.Tower) tower.NodeConfig {
-	return tower.NodeConfig{
-		Pub: []string{tw.Pub()}, Sub: []string{tw.Sub()}, Host: "127.0.0.1", Bind: "tcp://127.0.0.1:*",
-		Interval: 100 * time.Millisecond,
-	}
-}
-
-// peer is a node that says and hears whatever a test wants, without any of the rules that real nodes follow.
-type peer struct {
-	t       testing.TB
-	node    *tower.Node
-	respond func(*zmqwire.Message) // runs on the peer's goroutine; the message is its own to keep
-	done    chan struct{}
-
-	mu            sync.Mutex
-	posted        *zmqwire.Batch
-	messages      []*zmqwire.Message
-	subscriptions []string // as they came: the prefix behind a + or, when it ended, a -
-	deaf, ended   bool
-}
-
-// join adds a peer to the cluster. respond, if any, is told of each message. The peer subscribes to the prefixes, or to
-// everything at once when there are none: then to hear anything of a node means to miss nothing that it says later.
 func join(t testing.TB, tw *tower.Tower, address string, respond func(p *peer, m *zmqwire.Message), prefixes ...string) *peer {
 	t.Helper()
-	config := at(tw)
-	config.Address = address
-	node, err := tower.Join(config, tower.Sockets{
-		Publish: zmqwire.XPUB, Send: zmqwire.Options{SendLimit: 1 << 20},
-		Subscribe: []zmqwire.Options{{}}, Linger: time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
+	if respond == nil {
+		return &peer{towertest.Join(t, tw, address, nil, prefixes...)}
 	}
-	p := &peer{t: t, node: node, done: make(chan struct{}), posted: zmqwire.NewBatch()}
-	if respond != nil {
-		p.respond = func(m *zmqwire.Message) { respond(p, m) }
-	}
-	if len(prefixes) == 0 {
-		prefixes = []string{""}
-	}
-	for _, prefix := range prefixes {
-		if err := node.Sub[0].Subscribe(prefix); err != nil {
-			t.Fatal(err)
-		}
-	}
-	go p.run()
-	t.Cleanup(p.end)
-	return p
-}
-
-// end takes the peer out of the cluster. What it said is sent first.
-func (p *peer) end() {
-	p.mu.Lock()
-	p.ended = true
-	p.mu.Unlock()
-	p.node.Wake()
-	<-p.done
-	p.node.Close()
-}
-
-func (p *peer) run() {
-	defer close(p.done)
-	received, out := zmqwire.NewBatch(), zmqwire.NewBatch()
-	for ended := false; !ended; {
-		_, err := p.node.Wait(time.Second, p.work)
-		p.mu.Lock()
-		deaf := p.deaf
-		out, p.posted = p.posted, out
-		ended = p.ended
-		p.mu.Unlock()
-		p.node.Listen(0, !deaf)
-		if err == nil {
-			_, err = p.node.Pub.Send(out)
-		}
-		out.Reset()
-		if err == nil {
-			err = p.hearSubscriptions(received)
-		}
-		if err == nil && !deaf {
-			err = p.hearMessages(received)
-		}
-		if err != nil {
-			p.t.Errorf("peer %s: %v", p.node.Address(), err)
-			return
-		}
-	}
-}
-
-func (p *peer) work() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.posted.Len() > 0 || p.ended
-}
-
-func (p *peer) hearSubscriptions(received *zmqwire.Batch) error {
-	if err := p.node.Pub.Drain(received); err != nil {
-		return err
-	}
-	for frames := received.Next(); frames != nil; frames = received.Next() {
-		s, err := zmqwire.ParseSubscription(frames)
-		if err != nil {
-			return err
-		}
-		sign := "+"
-		if s.Ends {
-			sign = "-"
-		}
-		p.mu.Lock()
-		p.subscriptions = append(p.subscriptions, sign+string(s.Prefix))
-		p.mu.Unlock()
-	}
-	return nil
-}
-
-func (p *peer) hearMessages(received *zmqwire.Batch) error {
-	if err := p.node.Sub[0].Drain(received); err != nil {
-		return err
-	}
-	for frames := received.Next(); frames != nil; frames = received.Next() {
-		m := &zmqwire.Message{}
-		owned := make([][]byte, len(frames))
-		for i := range frames {
-			owned[i] = bytes.Clone(frames[i])
-		}
-		if err := m.Decode(owned); err != nil {
-			return err
-		}
-		p.mu.Lock()
-		p.messages = append(p.messages, m)
-		p.mu.Unlock()
-		if p.respond != nil {
-			p.respond(m)
-		}
-	}
-	return nil
-}
-
-// say publishes a message.
-func (p *peer) say(m zmqwire.Message) {
-	p.mu.Lock()
-	err := p.posted.AddMessage(&m)
-	p.mu.Unlock()
-	if err != nil {
-		p.t.Errorf("peer %s: %v", p.node.Address(), err)
-	}
-	p.node.Wake()
-}
-
-// sayFrames publishes frames as they are.
-func (p *peer) sayFrames(frames ...[]byte) {
-	p.mu.Lock()
-	p.posted.Add(frames...)
-	p.mu.Unlock()
-	p.node.Wake()
-}
-
-// listen says whether the peer reads what comes to it.
-func (p *peer) listen(listen bool) {
-	p.mu.Lock()
-	p.deaf = !listen
-	p.mu.Unlock()
-	p.node.Wake()
-}
-
-// heard gives the messages of a kind that have come, in order.
-func (p *peer) heard(kind zmqwire.Kind) []*zmqwire.Message {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var heard []*zmqwire.Message
-	for _, m := range p.messages {
-		if m.Kind == kind {
-			heard = append(heard, m)
-		}
-	}
-	return heard
-}
-
-// forget empties what heard gives.
-func (p *peer) forget() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.messages = nil
-}
-
-// subscribed says that a node has subscribed at the peer to exactly this prefix.
-func (p *peer) subscribed(prefix string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Contains(p.subscriptions, "+"+prefix)
+	return &peer{towertest.Join(t, tw, address, func(p *towertest.Peer, m *zmqwire.Message) { respond(&peer{p}, m) }, prefixes...)}
 }

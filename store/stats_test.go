@@ -22,7 +22,7 @@ func TestStats(t *testing.T) {
 	for sequence := range uint64(10) {
 		bytes += uint64(len(content(sequence)))
 	}
-	p.say(recordMessage(zmqwire.Record, s, 3, content(3)))
+	p.Say(recordMessage(zmqwire.Record, s, 3, content(3)))
 	p.fetch("R", "hello", "P", 2, 5)
 	answered(t, p, "MARK")
 	eventually(t, "a duplicate", func() bool { return s.Stats().Duplicates == before.Duplicates+1 })
@@ -51,7 +51,7 @@ func TestStats(t *testing.T) {
 	}
 
 	// Of ten records announced, one came, before its turn.
-	p.say(recordMessage(zmqwire.Record, s, 19, content(19)))
+	p.Say(recordMessage(zmqwire.Record, s, 19, content(19)))
 	early := int64(len(content(19)) + zmqwire.RecordOverhead)
 	eventually(t, "a partition behind", func() bool { s := s.Stats(); return s.Behind == 1 && s.EarlyBytes == early })
 	eventually(t, "no hope", func() bool { s := s.Stats(); return s.Behind == 0 && s.Unanswered == 1 })

@@ -90,7 +90,7 @@ func visit(t testing.TB, tw *tower.Tower, s *Store, address string, respond func
 	p := join(t, tw, address, respond, "", "L"+address)
 	meetReader(t, p)
 	eventually(t, "the writer listens", func() bool {
-		return p.subscribed("M") && p.subscribed("H") && p.subscribed("D"+s.writer.node.Address())
+		return p.Subscribed("M") && p.Subscribed("H") && p.Subscribed("D"+s.writer.node.Address())
 	})
 	// The writer says nothing by itself: it acks a record of a partition that no test minds, again and again.
 	meeting := zmqwire.Message{
@@ -100,9 +100,9 @@ func visit(t testing.TB, tw *tower.Tower, s *Store, address string, respond func
 	eventually(t, "an ACK", func() bool {
 		if time.Since(said) > 50*time.Millisecond {
 			said = time.Now()
-			p.say(meeting)
+			p.Say(meeting)
 		}
-		return slices.ContainsFunc(p.heard(zmqwire.Ack), func(m *zmqwire.Message) bool { return string(m.Routing) == address })
+		return slices.ContainsFunc(p.Heard(zmqwire.Ack), func(m *zmqwire.Message) bool { return string(m.Routing) == address })
 	})
 	return p
 }
@@ -110,8 +110,8 @@ func visit(t testing.TB, tw *tower.Tower, s *Store, address string, respond func
 // meetReader waits until the store's reader hears the peer and is heard.
 func meetReader(t testing.TB, p *peer) {
 	t.Helper()
-	eventually(t, "the reader listens", func() bool { return p.subscribed("F") && p.subscribed("G") })
-	eventually(t, "a STORE-HELLO", func() bool { return len(p.heard(zmqwire.StoreHello)) > 0 })
+	eventually(t, "the reader listens", func() bool { return p.Subscribed("F") && p.Subscribed("G") })
+	eventually(t, "a STORE-HELLO", func() bool { return len(p.Heard(zmqwire.StoreHello)) > 0 })
 }
 
 // record is one of partition "P" of topic "hello", unless a test changes it.
@@ -132,14 +132,14 @@ func content(sequence uint64) string { return fmt.Sprintf("content %d", sequence
 func fill(t testing.TB, p *peer, s *Store, first, end uint64) {
 	t.Helper()
 	for sequence := first; sequence < end; sequence++ {
-		p.say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
+		p.Say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
 	}
 	eventually(t, fmt.Sprintf("ACK of record %d", end-1), func() bool { return p.lastAck("P") == end-1 })
 }
 
 // lastAck is the newest ACK of a partition; 2^64-1 when there is none.
 func (p *peer) lastAck(partition string) uint64 {
-	for _, m := range slices.Backward(p.heard(zmqwire.Ack)) {
+	for _, m := range slices.Backward(p.Heard(zmqwire.Ack)) {
 		if string(m.Routing) == partition {
 			return m.Sequence
 		}
@@ -154,7 +154,7 @@ type fetch struct {
 }
 
 func (p *peer) fetches(partition string) (fetches []fetch) {
-	for _, m := range p.heard(zmqwire.Fetch) {
+	for _, m := range p.Heard(zmqwire.Fetch) {
 		if string(m.Routing) == partition {
 			fetches = append(fetches, fetch{string(m.Subject), partition, m.Sequence, m.Count})
 		}
@@ -169,9 +169,7 @@ type given struct {
 }
 
 func (p *peer) given(requester string) (g given) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, m := range p.messages {
+	for _, m := range p.Heard(zmqwire.DirectRecord, zmqwire.DirectHead) {
 		switch {
 		case string(m.Routing) != requester:
 		case m.Kind == zmqwire.DirectRecord:
@@ -192,14 +190,14 @@ func lines(first, end uint64) (lines []string) {
 }
 
 func (p *peer) fetch(requester, topic, partition string, first uint64, count uint32) {
-	p.say(zmqwire.Message{
+	p.Say(zmqwire.Message{
 		Kind: zmqwire.Fetch, Routing: []byte(partition), Address: []byte(requester), Subject: []byte(topic),
 		Sequence: first, Count: count,
 	})
 }
 
 func (p *peer) getHeads(requester, topic string) {
-	p.say(zmqwire.Message{Kind: zmqwire.GetHeads, Routing: []byte(topic), Address: []byte(requester)})
+	p.Say(zmqwire.Message{Kind: zmqwire.GetHeads, Routing: []byte(topic), Address: []byte(requester)})
 }
 
 // answered waits until what was asked for before is answered: everybody's turn comes before his who asks last.
@@ -207,7 +205,7 @@ func answered(t testing.TB, p *peer, mark string) {
 	t.Helper()
 	p.getHeads(mark, "meeting")
 	eventually(t, "heads of topic meeting", func() bool { return len(p.given(mark).Heads) > 0 })
-	p.fetch(mark, "meeting", p.node.Address(), 0, 1)
+	p.fetch(mark, "meeting", p.Address(), 0, 1)
 	eventually(t, "the record of topic meeting", func() bool { return len(p.given(mark).Records) > 0 })
 }
 
@@ -261,7 +259,7 @@ func TestAckedRecordsSurviveACrash(t *testing.T) {
 	say := func(partition int, sequence uint64) {
 		m := recordMessage(zmqwire.Record, s, sequence, fmt.Sprintf("%d of %d", sequence, partition))
 		m.Address = fmt.Append(nil, "P", partition)
-		p.say(m)
+		p.Say(m)
 	}
 	for sequence := range uint64(records) {
 		for partition := range partitions {
@@ -316,7 +314,7 @@ func TestFailedCommitAcksNothing(t *testing.T) {
 	fill(t, p, s, 0, 10)
 	full.On()
 	for sequence := uint64(10); sequence < 20; sequence++ {
-		p.say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
+		p.Say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), waitAtMost)
 	defer cancel()
@@ -369,7 +367,7 @@ func TestSlowDisk(t *testing.T) {
 	slow.On()
 	begin := time.Now()
 	for sequence := uint64(100); sequence < 110; sequence++ {
-		p.say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
+		p.Say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
 	}
 	eventually(t, "a sync", func() bool { return syncs.Load() > 0 })
 	p.fetch("READER", "hello", "P", 0, 100)
@@ -387,7 +385,7 @@ func TestSlowDisk(t *testing.T) {
 
 	// Some may arrive too late to be taken; what was taken is acked.
 	for sequence := uint64(110); sequence < 120; sequence++ {
-		p.say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
+		p.Say(recordMessage(zmqwire.Record, s, sequence, content(sequence)))
 	}
 	eventually(t, "a sync", func() bool { return syncs.Load() > 0 })
 	begin = time.Now()
@@ -435,7 +433,7 @@ func TestReopenedStoreGoesOn(t *testing.T) {
 	if err := s.Wait(context.Background()); err != nil {
 		t.Errorf("Wait after Close: %v", err)
 	}
-	p.end()
+	p.End()
 
 	s = openStore(t, tw, dir)
 	p = visit(t, tw, s, "PEER2", nil)
@@ -467,7 +465,7 @@ func TestAcksAgain(t *testing.T) {
 	for _, reopened := range []bool{false, true} {
 		if reopened {
 			s.Close()
-			p.end()
+			p.End()
 			s = openStore(t, tw, dir)
 			p = visit(t, tw, s, "PEER2", nil)
 		}
@@ -481,8 +479,8 @@ func TestAcksAgain(t *testing.T) {
 			{"HEAD at the head", recordMessage(zmqwire.Head, s, 4, "")},
 			{"HEAD below the head", recordMessage(zmqwire.Head, s, 0, "")},
 		} {
-			p.forget()
-			p.say(test.say)
+			p.Forget()
+			p.Say(test.say)
 			eventually(t, "ACK after "+test.what, func() bool { return p.lastAck("P") == 4 })
 			if got := p.fetches("P"); len(got) > 0 {
 				t.Errorf("%s: %v", test.what, got)
@@ -533,8 +531,8 @@ func TestGapsAreFetched(t *testing.T) {
 			if test.stored > 0 {
 				fill(t, p, s, 0, test.stored)
 			}
-			p.forget()
-			p.say(test.say(s))
+			p.Forget()
+			p.Say(test.say(s))
 			eventually(t, "a FETCH", func() bool { return len(p.fetches("P")) > 0 })
 			// An answer that is lost is asked for again.
 			eventually(t, "a second FETCH", func() bool { return len(p.fetches("P")) > 1 })
@@ -547,9 +545,9 @@ func TestGapsAreFetched(t *testing.T) {
 			// C producers may answer with more than was asked for, and with wrong contents: what is live stays.
 			end := test.want.First + uint64(test.want.Count)
 			for sequence := test.want.First; sequence < end; sequence++ {
-				p.say(recordMessage(zmqwire.DirectRecord, s, sequence, content(sequence)))
+				p.Say(recordMessage(zmqwire.DirectRecord, s, sequence, content(sequence)))
 			}
-			p.say(recordMessage(zmqwire.DirectRecord, s, end, "not asked for"))
+			p.Say(recordMessage(zmqwire.DirectRecord, s, end, "not asked for"))
 			eventually(t, "ACK", func() bool { return p.lastAck("P") == test.acked })
 			want := lines(0, end)
 			if end == test.acked {
@@ -580,14 +578,14 @@ func TestLongGap(t *testing.T) {
 		defer mu.Unlock()
 		end := m.Sequence + uint64(m.Count)
 		if m.Sequence > asked || m.Count == 0 || end > head+1 {
-			p.t.Errorf("FETCH %d, %d with %d asked for before, of %d", m.Sequence, m.Count, asked, head+1)
+			t.Errorf("FETCH %d, %d with %d asked for before, of %d", m.Sequence, m.Count, asked, head+1)
 		}
 		asked = max(asked, end)
 		for sequence := m.Sequence; sequence < end; sequence++ {
-			p.say(recordMessage(zmqwire.DirectRecord, s, sequence, content(sequence)))
+			p.Say(recordMessage(zmqwire.DirectRecord, s, sequence, content(sequence)))
 		}
 	})
-	p.say(recordMessage(zmqwire.Head, s, head, ""))
+	p.Say(recordMessage(zmqwire.Head, s, head, ""))
 	eventually(t, "the last ACK", func() bool { return p.lastAck("P") == head })
 	p.fetch("R", "hello", "P", 0, head+1)
 	eventually(t, "all records", func() bool { return len(p.given("R").Records) > head })
@@ -602,12 +600,12 @@ func TestUnaskedRecordsAreDropped(t *testing.T) {
 	s := openStore(t, tw, t.TempDir())
 	p := visit(t, tw, s, "PEER", nil)
 	fill(t, p, s, 0, 3)
-	p.say(recordMessage(zmqwire.DirectRecord, s, 3, "forged"))
-	p.say(recordMessage(zmqwire.DirectRecord, s, 7, "forged"))
+	p.Say(recordMessage(zmqwire.DirectRecord, s, 3, "forged"))
+	p.Say(recordMessage(zmqwire.DirectRecord, s, 7, "forged"))
 	longer := recordMessage(zmqwire.DirectRecord, s, 3, "meant for another")
 	longer.Routing = append(longer.Routing, '0')
-	p.say(longer)
-	p.sayFrames([]byte("M"))
+	p.Say(longer)
+	p.SayFrames([]byte("M"))
 	eventually(t, "four faults", func() bool {
 		total := uint64(0)
 		for n := range maps.Values(s.Stats().Faults) {
@@ -638,8 +636,8 @@ func TestAnswers(t *testing.T) {
 	} {
 		m := recordMessage(zmqwire.Record, s, 0, "of "+name.topic+" "+name.partition)
 		m.Routing, m.Subject, m.Address = []byte(name.topic), []byte(name.topic), []byte(name.partition)
-		p.forget()
-		p.say(m)
+		p.Forget()
+		p.Say(m)
 		eventually(t, "ACK", func() bool { return p.lastAck(name.partition) == 0 })
 	}
 	hello := []string{`"hello" "P" 9`, `"hello" "P2" 0`}
@@ -692,7 +690,7 @@ func TestAnswers(t *testing.T) {
 		{"a longer topic", ask("R20", "hello2", "P", 0, 5), given{Records: []string{"0 of hello2 P"}}},
 		{"names that are not UTF-8", ask("R21", "\xff", "\xfe", 0, 5), given{Records: []string{"0 of \xff \xfe"}}},
 	} {
-		p.say(test.ask)
+		p.Say(test.ask)
 		answered(t, p, fmt.Sprint("MARK", i))
 		if diff := cmp.Diff(test.want, p.given(fmt.Sprint("R", i+1))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.what, diff)
@@ -709,28 +707,28 @@ func TestSlowRequester(t *testing.T) {
 	p := visit(t, tw, s, "PEER", nil)
 	padding := strings.Repeat("x", size)
 	for sequence := range uint64(records) {
-		p.say(recordMessage(zmqwire.Record, s, sequence, fmt.Sprint(sequence, padding)))
+		p.Say(recordMessage(zmqwire.Record, s, sequence, fmt.Sprint(sequence, padding)))
 	}
 	eventually(t, "the last ACK", func() bool { return p.lastAck("P") == records-1 })
 
 	slow := join(t, tw, "SLOW", nil, "DSLOW", "LSLOW")
 	meetReader(t, slow)
-	slow.listen(false)
+	slow.Listen(false)
 	slow.fetch("SLOW", "hello", "P", 0, records)
 	quick := join(t, tw, "QUICK", nil, "DQUICK", "LQUICK")
 	meetReader(t, quick)
 	for piece := range uint64(pieces) {
-		quick.forget()
+		quick.Forget()
 		quick.fetch("QUICK", "hello", "P", piece*records/pieces, 100)
-		eventually(t, "an answer beside the slow requester", func() bool { return len(quick.heard(zmqwire.DirectRecord)) >= 100 })
+		eventually(t, "an answer beside the slow requester", func() bool { return len(quick.Heard(zmqwire.DirectRecord)) >= 100 })
 	}
 	// Or there was nothing to hold up: the store was still at it.
 	if given := s.Stats().Answered; given >= records+pieces*100 {
 		t.Fatalf("%d records are sent: the slow requester's queue took everything", given)
 	}
-	slow.listen(true)
-	eventually(t, "all records", func() bool { return len(slow.heard(zmqwire.DirectRecord)) >= records })
-	for i, m := range slow.heard(zmqwire.DirectRecord) {
+	slow.Listen(true)
+	eventually(t, "all records", func() bool { return len(slow.Heard(zmqwire.DirectRecord)) >= records })
+	for i, m := range slow.Heard(zmqwire.DirectRecord) {
 		if m.Sequence != uint64(i) || string(m.Content) != fmt.Sprint(i, padding) {
 			t.Fatalf("the slow requester is given %d (%.20q) as record %d", m.Sequence, m.Content, i)
 		}
@@ -756,14 +754,14 @@ func TestMixedSizes(t *testing.T) {
 		}
 	}
 	for sequence < uint64(len(want)) {
-		p.say(recordMessage(zmqwire.Record, s, sequence, want[sequence]))
+		p.Say(recordMessage(zmqwire.Record, s, sequence, want[sequence]))
 		sequence++
 	}
 	eventually(t, "the last ACK", func() bool { return p.lastAck("P") == sequence-1 })
-	p.forget()
+	p.Forget()
 	p.fetch("R", "hello", "P", 0, uint32(len(want)))
-	eventually(t, "all records", func() bool { return len(p.heard(zmqwire.DirectRecord)) >= len(want) })
-	for i, m := range p.heard(zmqwire.DirectRecord) {
+	eventually(t, "all records", func() bool { return len(p.Heard(zmqwire.DirectRecord)) >= len(want) })
+	for i, m := range p.Heard(zmqwire.DirectRecord) {
 		if m.Sequence != uint64(i) || string(m.Content) != want[i] {
 			t.Fatalf("%d (%.20q) is given as record %d", m.Sequence, m.Content, i)
 		}
@@ -781,7 +779,7 @@ func TestDamage(t *testing.T) {
 		fill(t, p, s, end-10, end)
 	}
 	s.Close()
-	p.end()
+	p.End()
 
 	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -822,7 +820,7 @@ func TestDamage(t *testing.T) {
 	// A partition whose head cannot be read takes no records: nobody knows where they belong.
 	m := recordMessage(zmqwire.Record, s, 0, "")
 	m.Address = []byte("Q")
-	p.say(m)
+	p.Say(m)
 	fill(t, p, s, 30, 31)
 	if acked := p.lastAck("Q"); acked != 1<<64-1 {
 		t.Errorf("ACK %d of a partition with a damaged head", acked)
@@ -935,7 +933,7 @@ func TestCloseUnderLoad(t *testing.T) {
 	padding := strings.Repeat("x", 1000)
 	go func() {
 		for sequence := range uint64(20_000) {
-			p.say(recordMessage(zmqwire.Record, s, sequence, fmt.Sprint(sequence, padding)))
+			p.Say(recordMessage(zmqwire.Record, s, sequence, fmt.Sprint(sequence, padding)))
 		}
 	}()
 	eventually(t, "an ACK", func() bool { return p.lastAck("P") != 1<<64-1 })
