@@ -104,8 +104,27 @@ func (b *Batch) Next() [][]byte {
 
 // Source is the endpoint of the peer that sent the message Next gave last, which tells apart peers whose messages do
 // not name their sender. It is known while the connection lasts, and when the socket that received it has Sources.
-func (b *Batch) Source() (peer netip.AddrPort, ok bool) {
-	connection := int(b.shapes[b.next-1].source)
+func (b *Batch) Source() (peer netip.AddrPort, ok bool) { return PeerOf(b.Connection()) }
+
+// Connection is the connection by which the message came that Next gave last: its file descriptor, which another one may
+// have when this one has ended, and -1 when the socket that received it has no Sources, or there is no message.
+func (b *Batch) Connection() int {
+	if b.next == 0 {
+		return -1
+	}
+	return int(b.shapes[b.next-1].source)
+}
+
+// HangUp ends a connection to a peer, if it is one. libzmq takes it for one that has failed. What it held for the last one
+// that was hung up on is given back to the system: it may have been much, in small pieces.
+func HangUp(connection int) {
+	if _, ok := PeerOf(connection); ok {
+		C.dafka_hang_up(C.int(connection))
+	}
+}
+
+// PeerOf is the endpoint of the peer at the other end of a connection, as long as that lasts.
+func PeerOf(connection int) (peer netip.AddrPort, ok bool) {
 	if connection < 0 {
 		return netip.AddrPort{}, false
 	}

@@ -10,6 +10,7 @@ enum {
     DAFKA_FRAMES = 4,   // frames of a message that are kept; no message of the protocol has more
     DAFKA_POLLED = 16,  // sockets of one poller
     DAFKA_LARGE = 1024, // the least size of a content that a load counts
+    DAFKA_KNOWN = 16,   // connections of which a socket remembers where it has seen them
 };
 
 // A message in a batch: how many frames it has, and the lengths of those that are kept. Their bytes stand one after
@@ -27,10 +28,20 @@ typedef struct dafka_message {
     struct dafka_message *next;
 } dafka_message;
 
+// A connection, known by the description that all its messages share. The witness is one of them: while it is there, no
+// other connection's description can be at the same place.
+typedef struct {
+    void *description; // NULL: none is known here
+    zmq_msg_t witness;
+    int32_t source;
+} dafka_connection;
+
 // A socket, and what it received that was not read yet.
 typedef struct {
     void *zmq;
     int sources;           // whether to tell by which connection messages come
+    unsigned looked;       // how often that was looked for
+    dafka_connection known[DAFKA_KNOWN];
     dafka_message held;    // it did not fit into the buffer at hand
     dafka_message *behind; // they were taken so that connections could be ended; they come next
 } dafka_socket;
@@ -67,5 +78,8 @@ void dafka_poller_free(dafka_poller *poller);
 int dafka_poller_add(dafka_poller *poller, dafka_socket *socket);
 int dafka_poll(dafka_poller *poller, long timeout_ms);
 int dafka_wake(int wake_write);
+
+// Ends a connection that libzmq has, and gives free memory back to the system.
+void dafka_hang_up(int connection);
 
 #endif
