@@ -167,8 +167,8 @@ func Open(config Config) (*Producer, error) {
 // unacked records fill MaxUnackedBytes it waits for ACKs until ctx ends, or returns ErrFull under FailWhenFull; ctx is
 // not looked at otherwise. On an error the record was not taken.
 func (p *Producer) Send(ctx context.Context, content []byte) (sequence uint64, err error) {
-	if uint64(len(content)) > zmqwire.DefaultMaxFrame {
-		return 0, fmt.Errorf("record of %d bytes: at most 1 GiB is possible", len(content))
+	if most := p.node.Limits().Frame; int64(len(content)) > most {
+		return 0, fmt.Errorf("record of %d bytes: the limit frame is %d", len(content), most)
 	}
 	l := &p.log
 	l.mu.Lock()

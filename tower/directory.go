@@ -1,6 +1,7 @@
 package tower
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/godafka/dafka/zmqwire"
@@ -49,7 +50,7 @@ func (d *directory) heard(a zmqwire.Announcement, now time.Time, changes []chang
 	p := d.peers[a.Address]
 	switch {
 	case p == nil && len(d.peers) >= d.most:
-		return changes, false, ErrPeers
+		return changes, false, fmt.Errorf("%w: the limit peers is %d", ErrPeers, d.most)
 	case p == nil:
 		p = &peer{endpoint: a.Endpoint, since: now}
 		d.peers[a.Address] = p

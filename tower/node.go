@@ -33,10 +33,8 @@ type NodeConfig struct {
 	// Interval is how often the node announces itself (default 1 s), Timeout after how much silence it takes a peer
 	// to be gone (default 4 s).
 	Interval, Timeout time.Duration
-	// MaxPeers bounds the connections to other nodes; default 1,024.
-	MaxPeers int
-	// MaxFrame is the largest frame, and so the largest record, accepted from a peer; default 1 GiB.
-	MaxFrame int64
+	// Limits bound what other nodes can make this one hold.
+	Limits Limits
 	// Logger receives what happens to the node: what it drops, for each reason, at most every 10 seconds; nothing but
 	// debug messages for each peer and partition. Default: no log.
 	Logger *slog.Logger
@@ -62,9 +60,6 @@ func (c NodeConfig) withDefaults() (NodeConfig, error) {
 	if c.Timeout == 0 {
 		c.Timeout = 4 * time.Second
 	}
-	if c.MaxPeers == 0 {
-		c.MaxPeers = 1024
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -85,11 +80,13 @@ func (c NodeConfig) withDefaults() (NodeConfig, error) {
 			wrong = append(wrong, fmt.Errorf("advertised host: %w", err))
 		}
 	}
-	if c.Interval < 0 || c.Timeout < 0 || c.MaxPeers < 0 || c.Timeout < c.Interval {
-		wrong = append(wrong, fmt.Errorf("interval %v, timeout %v, %d peers: none may be negative, and the timeout not below the interval",
-			c.Interval, c.Timeout, c.MaxPeers))
+	if c.Interval < 0 || c.Timeout < 0 || c.Timeout < c.Interval {
+		wrong = append(wrong, fmt.Errorf("interval %v, timeout %v: neither may be negative, and the timeout not below the interval",
+			c.Interval, c.Timeout))
 	}
-	return c, errors.Join(wrong...)
+	var err error
+	c.Limits, err = c.Limits.withDefaults()
+	return c, errors.Join(append(wrong, err)...)
 }
 
 const (
@@ -118,7 +115,7 @@ type Sockets struct {
 }
 
 // Node is a member of the cluster: its sockets, its announcements, its connections to the other members. All methods
-// but Wake, Connected, Peers and Faults belong to the one goroutine that owns the node.
+// but Wake, Connected, Peers, Faults and Limits belong to the one goroutine that owns the node.
 type Node struct {
 	Pub *zmqwire.Socket   // what the node says; bound
 	Sub []*zmqwire.Socket // what it hears; connected to every peer
@@ -209,7 +206,7 @@ func Join(config NodeConfig, sockets Sockets) (*Node, error) {
 		log:       config.Logger,
 		faults:    zmqwire.NewFaults(config.Logger),
 		batch:     zmqwire.NewBatch(),
-		directory: newDirectory(config.MaxPeers, config.Timeout),
+		directory: newDirectory(config.Limits.Peers, config.Timeout),
 		connected: make(map[zmqwire.Endpoint]string),
 		pending:   make(map[string]bool),
 	}
@@ -240,7 +237,7 @@ func (n *Node) open(sockets Sockets) error {
 	}
 	polled := []*zmqwire.Socket{n.Pub}
 	for _, options := range sockets.Subscribe {
-		options.MaxFrame = n.config.MaxFrame
+		options.MaxFrame = n.config.Limits.Frame
 		s, err := n.context.Open(zmqwire.SUB, options)
 		if err != nil {
 			return err
@@ -288,6 +285,9 @@ func (n *Node) open(sockets Sockets) error {
 
 // Address is the node's name in the cluster.
 func (n *Node) Address() string { return n.config.Address }
+
+// Limits are those that the node goes by: its configuration's, with the defaults filled in.
+func (n *Node) Limits() Limits { return n.config.Limits }
 
 // Connected is the number of towers that can be heard. It may be called from any goroutine.
 func (n *Node) Connected() int { return int(n.towers.Load()) }

@@ -491,9 +491,14 @@ func TestInvalidConfig(t *testing.T) {
 		{NodeConfig{Host: "0.0.0.0"}, []string{"advertised host"}},
 		{NodeConfig{Interval: -1}, []string{"interval -1ns"}},
 		{NodeConfig{Timeout: -1}, []string{"timeout -1ns"}},
-		{NodeConfig{MaxPeers: -1}, []string{"-1 peers"}},
+		{NodeConfig{Limits: Limits{Peers: -1}}, []string{"limit peers is -1", "want 1 to 2147483647, or 0 for 1024"}},
+		{NodeConfig{Limits: Limits{Frame: 1<<10 - 1}}, []string{"limit frame is 1023", "want 1024 to 1073741824"}},
+		{NodeConfig{Limits: Limits{Frame: 1<<30 + 1}}, []string{"limit frame is 1073741825"}},
+		{
+			NodeConfig{Interval: -1, Limits: Limits{Frame: -1, Topics: -2, Requests: -3, PeerBytes: -4, Bytes: -5, Subscriptions: -6}},
+			[]string{"interval -1ns", "frame is -1", "topics is -2", "requests is -3", "peer_bytes is -4", "bytes is -5", "subscriptions is -6"},
+		},
 		{NodeConfig{Interval: 2 * time.Second, Timeout: time.Second}, []string{"interval 2s, timeout 1s"}},
-		{NodeConfig{MaxFrame: -1}, []string{"largest frame"}},
 		{NodeConfig{Bind: "nonsense"}, []string{"nonsense", "tcp://interface:port"}},
 		{NodeConfig{Bind: "inproc://x"}, []string{"inproc://x", "port"}},
 		{
@@ -676,7 +681,7 @@ func TestNodeBoundsItsPeers(t *testing.T) {
 	t.Parallel()
 	f := newFakeTower(t)
 	config := f.config()
-	config.MaxPeers = 3
+	config.Limits.Peers = 3
 	config.Timeout = time.Hour
 	n := f.join(t, config)
 	for i := range 5 {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,7 +66,10 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 			return nil, wrong(c, "%v", err)
 		}
 	}
-	defaults, said := fromFlags(c, role)
+	defaults, said, err := fromFlags(c, role)
+	if err != nil {
+		return nil, wrong(c, "%v", err)
+	}
 	config := &config{role: role, values: make(map[string]value)}
 	for _, s := range settings {
 		v := value{s.byDefault, byDefault}
@@ -111,7 +116,7 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 }
 
 // fromFlags gives the command's own defaults, and what the command line says, by key.
-func fromFlags(c *cli.Context, role string) (defaults map[string]string, said map[string]value) {
+func fromFlags(c *cli.Context, role string) (defaults map[string]string, said map[string]value, err error) {
 	defaults, said = make(map[string]string), make(map[string]value)
 	for flag, key := range flagKeys(role) {
 		if c.IsSet(flag) {
@@ -119,6 +124,13 @@ func fromFlags(c *cli.Context, role string) (defaults map[string]string, said ma
 		} else {
 			defaults[key] = c.String(flag)
 		}
+	}
+	for _, limit := range c.StringSlice("limit") {
+		name, n, ok := strings.Cut(limit, "=")
+		if !ok || !slices.Contains(limitNames(), name) {
+			return nil, nil, fmt.Errorf("--limit %s: want NAME=N, and for NAME one of %s", limit, strings.Join(limitNames(), ", "))
+		}
+		said["limits/"+name] = value{n, "--limit " + name}
 	}
 	if c.IsSet("from-beginning") {
 		v := value{"latest", "--from-beginning"}
@@ -137,7 +149,7 @@ func fromFlags(c *cli.Context, role string) (defaults map[string]string, said ma
 		}
 		said["beacon/verbose"], said[role+"/verbose"] = v, v
 	}
-	return defaults, said
+	return defaults, said, nil
 }
 
 // place is how an error names what holds a wrong value.
@@ -157,6 +169,11 @@ func (c *config) duration(key string) time.Duration {
 	return d
 }
 
+func (c *config) number(key string) int64 {
+	n, _ := strconv.ParseInt(c.text(key), 10, 64)
+	return n
+}
+
 // node is how a node joins the cluster.
 func (c *config) node() tower.NodeConfig {
 	node := tower.NodeConfig{
@@ -165,7 +182,16 @@ func (c *config) node() tower.NodeConfig {
 		Host:     unbracket(c.text("beacon/address")),
 		Interval: c.duration("beacon/interval"),
 		Timeout:  c.duration("beacon/timeout"),
-		Logger:   c.logger(),
+		Limits: tower.Limits{
+			Peers:         int(c.number("limits/peers")),
+			Frame:         c.number("limits/frame"),
+			Topics:        int(c.number("limits/topics")),
+			Requests:      int(c.number("limits/requests")),
+			PeerBytes:     c.number("limits/peer_bytes"),
+			Bytes:         c.number("limits/bytes"),
+			Subscriptions: int(c.number("limits/subscriptions")),
+		},
+		Logger: c.logger(),
 	}
 	if where := c.text("beacon/bind"); where != "" {
 		node.Bind, _ = bindEndpoint(where)

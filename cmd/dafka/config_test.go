@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
 )
 
 // readConfigOf gives what a command line makes readConfig read, and its error.
@@ -58,11 +59,16 @@ store
 consumer
     offset
         reset = earliest
+limits
+    peers = 7
+    topics = 8
+    requests = 9
 `)
 	t.Setenv("DAFKA_BEACON_ADDRESS", "10.0.0.2")
 	t.Setenv("DAFKA_BEACON_PUB_ADDRESS", "tcp://10.0.0.2:1, tcp://10.0.0.2:2")
 	t.Setenv("DAFKA_CONSUMER_OFFSET_RESET", "latest")
 	t.Setenv("DAFKA_BEACON_VERBOSE", "1")
+	t.Setenv("DAFKA_LIMITS_TOPICS", "80")
 	for _, test := range []struct {
 		role string
 		line string
@@ -80,6 +86,14 @@ consumer
 		{"store", "store --verbose --log-level info --log-format json --http :0 -c FILE", map[string]value{
 			"beacon/verbose": {"1", "--verbose"}, "store/verbose": {"1", "--verbose"},
 			"log/level": {"info", "--log-level"}, "log/format": {"json", "--log-format"}, "store/http": {":0", "--http"},
+		}},
+		{"store", "store -c FILE --limit requests=900 --limit topics=1,frame=2048 --limit topics=2", map[string]value{
+			"limits/requests": {"900", "--limit requests"}, "limits/topics": {"2", "--limit topics"},
+			"limits/frame": {"2048", "--limit frame"},
+		}},
+		{"tower", "dev -c FILE --limit=topics=3", map[string]value{
+			"tower/sub_address": {tower.DefaultSub, byDefault}, "beacon/bind": {"127.0.0.1", byDefault},
+			"limits/topics": {"3", "--limit topics"},
 		}},
 		{"tower", "tower --pub tcp://10.0.0.1:1 -c FILE", map[string]value{"tower/pub_address": {"tcp://10.0.0.1:1", "--pub"}}},
 		{"store", "store --db --verbose -c FILE", map[string]value{"store/db": {"--verbose", "--db"}}},
@@ -103,6 +117,9 @@ consumer
 				"tower/http":            {"9090", file + ":8"},
 				"store/db":              {"from file", file + ":10"},
 				"consumer/offset/reset": {"latest", "DAFKA_CONSUMER_OFFSET_RESET"},
+				"limits/peers":          {"7", file + ":15"},
+				"limits/topics":         {"80", "DAFKA_LIMITS_TOPICS"},
+				"limits/requests":       {"9", file + ":17"},
 			}
 			for _, s := range settings {
 				if v, ok := test.want[s.key]; ok {
@@ -127,6 +144,14 @@ func TestConfigOfNode(t *testing.T) {
     bind = 127.0.0.1:7000
     interval = 100
     timeout = 400
+limits
+    peers = 2000
+    frame = 2048
+    topics = 3000
+    requests = 4000
+    peer_bytes = 5000
+    bytes = 6000
+    subscriptions = 7000
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -136,9 +161,44 @@ func TestConfigOfNode(t *testing.T) {
 	want := tower.NodeConfig{
 		Pub: []string{"tcp://10.0.0.1:1", "tcp://10.0.0.2:1"}, Sub: []string{"tcp://10.0.0.1:2"},
 		Host: "::1", Bind: "tcp://127.0.0.1:7000", Interval: 100 * time.Millisecond, Timeout: 400 * time.Millisecond,
+		Limits: tower.Limits{Peers: 2000, Frame: 2048, Topics: 3000, Requests: 4000, PeerBytes: 5000, Bytes: 6000, Subscriptions: 7000},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("node (-want +got):\n%s", diff)
+	}
+}
+
+// The limits that hold when nothing is said are the library's.
+func TestLimitsByDefault(t *testing.T) {
+	config, err := readConfigOf(t, "store", "store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := tower.Join(tower.NodeConfig{Bind: "tcp://127.0.0.1:*"}, tower.Sockets{Publish: zmqwire.XPUB})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	if diff := cmp.Diff(node.Limits(), config.node().Limits); diff != "" {
+		t.Errorf("limits (-library +program):\n%s", diff)
+	}
+}
+
+func TestLimitsWrong(t *testing.T) {
+	for flag, says := range map[string]string{
+		"peers":          "--limit peers: want NAME=N, and for NAME one of peers, frame, topics, requests, peer_bytes, bytes, subscriptions",
+		"peer=1":         "--limit peer=1: want NAME=N, and for NAME one of peers, ",
+		"=1":             "--limit =1: want NAME=N",
+		"peers=":         `--limit peers: "": want a number, 1 to 2147483647`,
+		"peers=0":        `--limit peers: "0": want a number, 1 to 2147483647`,
+		"frame=1000":     `--limit frame: "1000": want a number, 1024 to 1073741824`,
+		"bytes=16MB":     `--limit bytes: "16MB": want a number, 1 to 1099511627776`,
+		"peers=1,topics": "--limit topics: want NAME=N",
+	} {
+		got := runProgram(t, "", "produce", "topic", "--limit", flag)
+		if got.Status != 2 || !strings.HasPrefix(got.Stderr, "dafka: error: "+says) {
+			t.Errorf("--limit %s: status %d, stderr %q; want 2 and %q", flag, got.Status, got.Stderr, says)
+		}
 	}
 }
 
@@ -161,6 +221,7 @@ func TestConfigWrong(t *testing.T) {
 		{"tower\n    pub_address = tcp://a:1,tcp://b:1", ":2: tower/pub_address: "},
 		{"store\n    db", ":2: store/db: where to keep"},
 		{"store\n    http = localhost", `:2: store/http: "localhost": want PORT or HOST:PORT`},
+		{"limits\n    topics = many", `:2: limits/topics: "many": want a number, 1 to 2147483647`},
 		{"log\n    format = xml", `:2: log/format: "xml": want text or json`},
 		{"log\n    level = trace", `:2: log/level: "trace": want debug, info, warn or error`},
 		{"store\n    high_watermark = -1", `:2: store/high_watermark: "-1": want a number`},

@@ -21,7 +21,8 @@ func devCommand() *cli.Command {
 			"Example: dafka dev",
 		Flags: append(append(towerFlags(tower.DefaultPub, tower.DefaultSub),
 			&cli.StringFlag{Name: "db", Usage: "`DIR` of the database, made when it is not there", Value: devDir},
-			addressFlag("127.0.0.1", ""), bindFlag("127.0.0.1", "any free port on 127.0.0.1"), httpFlag(), configFlag(),
+			addressFlag("127.0.0.1", ""), bindFlag("127.0.0.1", "any free port on 127.0.0.1"), httpFlag(),
+			limitFlag(), configFlag(),
 		), logFlags()...),
 		Action: runDev,
 	}

@@ -20,7 +20,15 @@ import (
 // nodeFlags are those of every command that joins a cluster, after the command's own.
 func nodeFlags(own ...cli.Flag) []cli.Flag {
 	return append(append(own, pubFlag(), subFlag(), addressFlag("", "as the tower sees it"), bindFlag("", "any free port"),
-		configFlag()), logFlags()...)
+		limitFlag(), configFlag()), logFlags()...)
+}
+
+func limitFlag() cli.Flag {
+	return &cli.StringSliceFlag{
+		Name:        "limit",
+		Usage:       "what others may make this node hold, `NAME=N`: " + strings.Join(limitNames(), ", "),
+		DefaultText: "see dafka config show",
+	}
 }
 
 func pubFlag() cli.Flag {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // settings are all that can be said in a configuration file, under the names and with the defaults that the C programs
-// know; beacon/bind, http and log are ours.
+// know; beacon/bind, limits, http and log are ours.
 var settings = []setting{
 	{"beacon/pub_address", tower.DefaultPub, checkEndpoints},
 	{"beacon/sub_address", tower.DefaultSub, checkEndpoints},
@@ -21,20 +22,27 @@ var settings = []setting{
 	{"beacon/interval", "1000", checkMilliseconds},
 	{"beacon/timeout", "4000", checkMilliseconds},
 	{"beacon/verbose", "0", checkSwitch},
+	{"limits/peers", "1024", between(1, math.MaxInt32)},
+	{"limits/frame", "1073741824", between(1<<10, 1<<30)},
+	{"limits/topics", "1024", between(1, math.MaxInt32)},
+	{"limits/requests", "16384", between(1, math.MaxInt32)},
+	{"limits/peer_bytes", "16777216", between(1, 1<<40)},
+	{"limits/bytes", "268435456", between(1, 1<<40)},
+	{"limits/subscriptions", "1048576", between(1<<10, 1<<30)},
 	{"tower/pub_address", "tcp://*:5557", checkListen},
 	{"tower/sub_address", "tcp://*:5556", checkListen},
 	{"tower/http", "", checkHTTP},
 	{"tower/verbose", "0", checkSwitch},
 	{"store/db", "storedb", checkFolder},
-	{"store/high_watermark", "1000000", checkCount},
+	{"store/high_watermark", "1000000", between(0, math.MaxInt32)},
 	{"store/http", "", checkHTTP},
 	{"store/verbose", "0", checkSwitch},
 	{"producer/head_interval", "1000", checkMilliseconds},
 	{"producer/terminate_unacked", "0", checkSwitch},
-	{"producer/high_watermark", "1000000", checkCount},
+	{"producer/high_watermark", "1000000", between(0, math.MaxInt32)},
 	{"producer/verbose", "0", checkSwitch},
 	{"consumer/offset/reset", "latest", nil},
-	{"consumer/high_watermark", "1000000", checkCount},
+	{"consumer/high_watermark", "1000000", between(0, math.MaxInt32)},
 	{"consumer/verbose", "0", checkSwitch},
 	{"log/format", "text", checkLogFormat},
 	{"log/level", "warn", checkLogLevel},
@@ -115,11 +123,24 @@ func parseMilliseconds(text string) (time.Duration, error) {
 	return time.Duration(n) * time.Millisecond, nil
 }
 
-func checkCount(text string) error {
-	if _, err := strconv.ParseUint(text, 10, 31); err != nil {
-		return fmt.Errorf("%q: want a number, 0 to 2147483647", text)
+// between wants a whole number.
+func between(least, most int64) func(text string) error {
+	return func(text string) error {
+		if n, err := strconv.ParseInt(text, 10, 64); err != nil || n < least || n > most {
+			return fmt.Errorf("%q: want a number, %d to %d", text, least, most)
+		}
+		return nil
 	}
-	return nil
+}
+
+// limitNames are those of the settings in limits.
+func limitNames() (names []string) {
+	for _, s := range settings {
+		if name, ok := strings.CutPrefix(s.key, "limits/"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func checkSwitch(text string) error {

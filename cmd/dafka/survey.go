@@ -56,6 +56,9 @@ func newListener(c *cli.Context, options zmqwire.Options, prefixes func(own stri
 		l.context.Close(0)
 		return nil, err
 	}
+	if l.options.MaxFrame == 0 {
+		l.options.MaxFrame = l.node.Limits().Frame
+	}
 	l.prefixes = prefixes(l.node.Address())
 	return l, nil
 }
