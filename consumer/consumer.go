@@ -523,7 +523,8 @@ func (c *Consumer) greetStores() error {
 	return nil
 }
 
-// hello tells a store which topics are read from their beginning, so that it tells their heads.
+// hello tells a store which topics are read from their beginning, so that it tells their heads. It takes several hellos
+// where stores would not take all topics from one.
 func (c *Consumer) hello(store []byte) {
 	m := zmqwire.Message{Kind: zmqwire.ConsumerHello, Routing: store, Address: []byte(c.Address())}
 	switch {
@@ -534,6 +535,11 @@ func (c *Consumer) hello(store []byte) {
 		for topic := range c.since {
 			m.Topics = append(m.Topics, []byte(topic))
 		}
+	}
+	for most := c.node.Limits().Topics; len(m.Topics) > most; {
+		some := m
+		some.Topics, m.Topics = m.Topics[:most], m.Topics[most:]
+		c.say(&some)
 	}
 	c.say(&m)
 }

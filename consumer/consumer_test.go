@@ -540,6 +540,41 @@ func TestHellosLikeC(t *testing.T) {
 	}
 }
 
+// Stores take so many topics from one hello: who has more says more hellos.
+func TestManyTopics(t *testing.T) {
+	for _, test := range []struct {
+		topics int
+		want   []int
+	}{{0, []int{0}}, {1, []int{1}}, {2, []int{2}}, {3, []int{2, 1}}, {6, []int{2, 2, 2}}} {
+		c := still(t, Config{Reset: Earliest, Node: tower.NodeConfig{Limits: tower.Limits{Topics: 2}}})
+		var want, got []string
+		for i := range test.topics {
+			topic := fmt.Sprint("topic ", i)
+			c.since[topic] = time.Now()
+			want = append(want, topic)
+		}
+		c.hello([]byte("STORE"))
+		var hellos []int
+		for frames := c.out.Next(); frames != nil; frames = c.out.Next() {
+			var m zmqwire.Message
+			if err := m.Decode(frames); err != nil {
+				t.Fatal(err)
+			}
+			if m.Kind != zmqwire.ConsumerHello || string(m.Routing) != "STORE" || string(m.Address) != c.Address() {
+				t.Errorf("%v from %s to %s", m.Kind, m.Address, m.Routing)
+			}
+			hellos = append(hellos, len(m.Topics))
+			for _, topic := range m.Topics {
+				got = append(got, string(topic))
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(hellos, test.want) || !slices.Equal(got, want) {
+			t.Errorf("%d topics: hellos with %v, want %v; topics %q", test.topics, hellos, test.want, got)
+		}
+	}
+}
+
 // A user that does not read costs no more memory than allowed, and misses nothing.
 func TestMaxBufferedBytes(t *testing.T) {
 	t.Parallel()
@@ -705,7 +740,9 @@ func TestOrderAgainstModel(t *testing.T) {
 // still makes a consumer that does nothing by itself.
 func still(t testing.TB, config Config) *Consumer {
 	t.Helper()
-	node, err := tower.Join(nowhere(), tower.Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}}})
+	at := nowhere()
+	at.Limits = config.Node.Limits
+	node, err := tower.Join(at, tower.Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,6 +97,7 @@ type Producer struct {
 	load     *zmqwire.Load // of the records published
 	answers  zmqwire.Answers
 	stalled  bool // no requester has room
+	waits    zmqwire.Standstill
 	nextHead time.Time
 	rejoin   time.Time // until when full queues are not waited for; zero when they are
 	loaded   time.Time // since when the load has no room; zero when it has
@@ -139,6 +140,7 @@ func Open(config Config) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
+	limits := node.Limits()
 	p := &Producer{
 		topic:        config.Topic,
 		header:       zmqwire.AppendRunHeader(nil, zmqwire.Record, config.Topic, node.Address(), config.Topic),
@@ -151,7 +153,10 @@ func Open(config Config) (*Producer, error) {
 		received:     zmqwire.NewBatch(),
 		out:          zmqwire.NewBatch(),
 		load:         zmqwire.NewLoad(queueBytes, nil),
-		closed:       make(chan struct{}),
+		answers: zmqwire.Answers{
+			MaxRequests: limits.Requests, MaxPeerBytes: limits.PeerBytes, MaxBytes: limits.Bytes,
+		},
+		closed: make(chan struct{}),
 	}
 	for _, kind := range []zmqwire.Kind{zmqwire.Ack, zmqwire.Fetch} {
 		if err := node.Sub[0].Subscribe(string(byte(kind)) + node.Address()); err != nil {
@@ -419,9 +424,7 @@ func (p *Producer) hear(m *zmqwire.Message, frames [][]byte) error {
 	case zmqwire.Ack:
 		return p.acked(m.Sequence)
 	case zmqwire.Fetch:
-		if !p.answers.Add(m) {
-			return zmqwire.ErrTooMany
-		}
+		return p.answers.Add(m)
 	}
 	return nil
 }
@@ -501,12 +504,13 @@ func (p *Producer) answer() error {
 		return nil
 	}
 	// A requester whose queue is full gets the rest later, nothing less.
-	if err := p.node.Pub.Refuse(true); err != nil {
+	now := time.Now()
+	if err := p.node.Pub.Refuse(!p.waits.Over(now)); err != nil {
 		return err
 	}
 	var failure error
 	var run zmqwire.Run
-	sent := p.answers.Serve(
+	moved := p.answers.Serve(
 		func(c *zmqwire.Cursor) *zmqwire.Run {
 			if run = p.log.kept(c.Next()); run.Len() == 0 {
 				return nil
@@ -520,7 +524,8 @@ func (p *Producer) answer() error {
 		},
 		func(*zmqwire.Cursor) {},
 	)
-	p.stalled = sent == 0 && p.answers.Len() > 0
+	p.stalled = !moved && p.answers.Len() > 0
+	p.waits.Moved(!p.stalled, now)
 	return failure
 }
 

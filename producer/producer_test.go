@@ -962,6 +962,26 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestLimits(t *testing.T) {
+	limits := tower.Limits{Frame: 2048, Requests: 1, PeerBytes: 1000, Bytes: 2000}
+	p, err := Open(Config{Topic: "t", Node: tower.NodeConfig{Bind: "tcp://127.0.0.1:*", Limits: limits}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(cancelled())
+	send(t, p, make([]byte, 2048))
+	sequence, err := p.Send(context.Background(), make([]byte, 2049))
+	if err == nil || !strings.Contains(err.Error(), "record of 2049 bytes: the limit frame is 2048") {
+		t.Errorf("a record that is too large: %v", err)
+	}
+	if n := p.Stats().Sent; n != 1 || sequence != 0 {
+		t.Errorf("%d records taken, want the first", n)
+	}
+	if a := &p.answers; a.MaxRequests != 1 || a.MaxPeerBytes != 1000 || a.MaxBytes != 2000 {
+		t.Errorf("answers within %d, %d and %d", a.MaxRequests, a.MaxPeerBytes, a.MaxBytes)
+	}
+}
+
 // What Send costs by itself: a record that is taken, and dropped when it is acked.
 func BenchmarkLog(b *testing.B) {
 	l := &log{most: 64 << 20}

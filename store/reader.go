@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -18,9 +17,8 @@ const (
 	queueRecords = 4096
 	// stalledWait is when requesters whose queues were full are tried again.
 	stalledWait = time.Millisecond
-	// headsAtOnce is how many heads are told in one turn, maxHeadRequests how many requests for heads are under way.
-	headsAtOnce     = 512
-	maxHeadRequests = 4096
+	// headsAtOnce is how many heads are told in one turn.
+	headsAtOnce = 512
 )
 
 // ErrHeadRequests is the reason to drop a request for heads.
@@ -37,8 +35,11 @@ type reader struct {
 	out      *zmqwire.Batch
 	message  zmqwire.Message
 	answers  zmqwire.Answers
-	heads    []*headRequest
-	stalled  bool   // no requester has room
+	heads    []*headRequest // in the order of their turns
+	asked    map[headKey]*headRequest
+	most     int  // requests for heads under way
+	stalled  bool // no requester has room
+	waits    zmqwire.Standstill
 	writer   string // the address of the store's other half
 	key      []byte
 	stored   zmqwire.Run // a run as it is in the database
@@ -49,15 +50,17 @@ type reader struct {
 
 // headRequest is a node's question for the heads of one topic, or of all when it is empty.
 type headRequest struct {
-	requester, topic string
-	from             []byte // the first key not yet told
+	headKey
+	from []byte // the first key not yet told
 }
+
+type headKey struct{ requester, topic string }
 
 func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader, error) {
 	node, err := tower.Join(config, tower.Sockets{
 		Publish: zmqwire.XPUB,
-		// Each answer has one taker, so a full queue holds up that taker's answers only; Patience is never used up,
-		// because nothing is sent with waiting.
+		// An answer has one taker, so that a full queue holds up that taker's answers only; but for peers that subscribe to
+		// what is others' (waits). Patience is never used up, because nothing is sent with waiting.
 		Send:      zmqwire.Options{SendLimit: queueRecords, Patience: stalledWait},
 		Subscribe: []zmqwire.Options{{}},
 	})
@@ -73,9 +76,15 @@ func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader,
 		node.Close()
 		return nil, subscriptions
 	}
+	limits := node.Limits()
 	return &reader{
 		node: node, db: db, stats: stats,
 		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
+		message: zmqwire.Message{MaxTopics: limits.Topics},
+		answers: zmqwire.Answers{
+			MaxRequests: limits.Requests, MaxPeerBytes: limits.PeerBytes, MaxBytes: limits.Bytes,
+		},
+		asked: make(map[headKey]*headRequest), most: 4 * limits.Topics,
 		logged: logDamage(config.Logger),
 	}, nil
 }
@@ -171,16 +180,22 @@ func (r *reader) hear(frames [][]byte) error {
 	r.stalled = false
 	switch m.Kind {
 	case zmqwire.Fetch:
-		if !r.answers.Add(m) {
-			return zmqwire.ErrTooMany
+		if err := r.answers.Add(m); err != nil {
+			return err
 		}
 		r.stats.fetches.Add(1)
 	case zmqwire.GetHeads:
 		return r.askHeads(string(m.Address), string(m.Routing))
 	case zmqwire.ConsumerHello:
 		var wrong error
+		if m.Surplus > 0 {
+			wrong = fmt.Errorf("%w: %d of %d, because the limit topics is %d: raise it",
+				ErrTopics, m.Surplus, len(m.Topics)+m.Surplus, m.MaxTopics)
+		}
 		for _, topic := range m.Topics {
-			wrong = errors.Join(wrong, r.askHeads(string(m.Address), string(topic)))
+			if err := r.askHeads(string(m.Address), string(topic)); wrong == nil {
+				wrong = err
+			}
 		}
 		return wrong
 	}
@@ -190,15 +205,17 @@ func (r *reader) hear(frames [][]byte) error {
 // askHeads notes a request for heads. One that is under way begins anew, so that no head is older than the request.
 func (r *reader) askHeads(requester, topic string) error {
 	lower, _ := topicBounds(topic)
-	i := slices.IndexFunc(r.heads, func(h *headRequest) bool { return h.requester == requester && h.topic == topic })
-	if i >= 0 {
-		r.heads[i].from = lower
+	key := headKey{requester, topic}
+	if h := r.asked[key]; h != nil {
+		h.from = lower
 		return nil
 	}
-	if len(r.heads) >= maxHeadRequests {
-		return ErrHeadRequests
+	if len(r.heads) >= r.most {
+		return fmt.Errorf("%w: %d, because the limit topics is %d", ErrHeadRequests, r.most, r.message.MaxTopics)
 	}
-	r.heads = append(r.heads, &headRequest{requester: requester, topic: topic, from: lower})
+	h := &headRequest{key, lower}
+	r.asked[key] = h
+	r.heads = append(r.heads, h)
 	return nil
 }
 
@@ -214,13 +231,17 @@ func (r *reader) serve() error {
 		return nil
 	}
 	r.out.Reset()
+	now := time.Now()
+	if err := r.node.Pub.Refuse(!r.waits.Over(now)); err != nil {
+		return err
+	}
 	records, err := r.db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{runPrefix}, UpperBound: []byte{runPrefix + 1}})
 	if err != nil {
 		return fmt.Errorf("read runs: %w", err)
 	}
 	defer records.Close()
 	var failure error
-	sent := r.answers.Serve(
+	moved := r.answers.Serve(
 		func(c *zmqwire.Cursor) *zmqwire.Run {
 			run, err := r.read(records, c)
 			if err != nil {
@@ -236,9 +257,10 @@ func (r *reader) serve() error {
 		},
 		r.sayMore,
 	)
-	if sent > 0 || r.answers.Len() == 0 {
+	if moved || r.answers.Len() == 0 {
 		r.stalled = false
 	}
+	r.waits.Moved(moved || r.answers.Len() == 0, now)
 	return errors.Join(failure, r.flush())
 }
 
@@ -340,6 +362,7 @@ func (r *reader) tellHeads() error {
 	case ok:
 		h.from = bytes.Clone(heads.Key())
 	default:
+		delete(r.asked, h.headKey)
 		h = nil
 	}
 	if h != nil {

@@ -25,6 +25,7 @@ import (
 const (
 	ErrUnasked zmqwire.Fault = "DIRECT-RECORD that was not asked for"
 	ErrClaims  zmqwire.Fault = "more partitions announced without a record than can be looked into"
+	ErrTopics  zmqwire.Fault = "more topics in a CONSUMER-HELLO than are answered"
 )
 
 // Config is what a store needs. Only Dir must be set.

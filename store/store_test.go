@@ -67,13 +67,17 @@ func databaseOver(t testing.TB, fs vfs.FS) *database {
 	return &database{pebble: db, sync: pebble.Sync, log: log}
 }
 
+// nowhere is a node whose tower does not exist.
+func nowhere(db *database) tower.NodeConfig {
+	const tcp = "tcp://127.0.0.1:1"
+	return tower.NodeConfig{Pub: []string{tcp}, Sub: []string{tcp}, Bind: "tcp://127.0.0.1:*", Logger: db.log}
+}
+
 // writerAlone makes a writer whose tower does not exist, and which does not run.
 func writerAlone(t testing.TB) *writer {
 	t.Helper()
-	const nowhere = "tcp://127.0.0.1:1"
 	db := databaseOver(t, vfs.NewMem())
-	config := tower.NodeConfig{Pub: []string{nowhere}, Sub: []string{nowhere}, Bind: "tcp://127.0.0.1:*", Logger: db.log}
-	w, err := newWriter(config, db, &counters{})
+	w, err := newWriter(nowhere(db), db, &counters{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +86,23 @@ func writerAlone(t testing.TB) *writer {
 		db.close()
 	})
 	return w
+}
+
+// readerAlone is writerAlone of a reader.
+func readerAlone(t testing.TB, limits tower.Limits) *reader {
+	t.Helper()
+	db := databaseOver(t, vfs.NewMem())
+	config := nowhere(db)
+	config.Limits = limits
+	r, err := newReader(config, db, &counters{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.node.Close()
+		db.close()
+	})
+	return r
 }
 
 // visit joins a peer that the store's two nodes hear, and that hears them.
@@ -695,6 +716,71 @@ func TestAnswers(t *testing.T) {
 		if diff := cmp.Diff(test.want, p.given(fmt.Sprint("R", i+1))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.what, diff)
 		}
+	}
+}
+
+// What is asked for beyond a limit is left out, and why is said; what is asked for within it is done.
+func TestLimits(t *testing.T) {
+	limits := tower.Limits{Peers: 10, Frame: 1 << 20, Topics: 2, Requests: 1, PeerBytes: 1000, Bytes: 2000}
+	r := readerAlone(t, limits)
+	hear := func(m zmqwire.Message) error {
+		t.Helper()
+		frame, err := m.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.hear([][]byte{frame})
+	}
+	greet := func(requester string, topics ...string) error {
+		m := zmqwire.Message{Kind: zmqwire.ConsumerHello, Routing: []byte(r.node.Address()), Address: []byte(requester)}
+		for _, topic := range topics {
+			m.Topics = append(m.Topics, []byte(topic))
+		}
+		return hear(m)
+	}
+	fetch := func(partition string) error {
+		return hear(zmqwire.Message{
+			Kind: zmqwire.Fetch, Routing: []byte(partition), Address: []byte("A"), Subject: []byte("a"), Count: 1,
+		})
+	}
+	for _, test := range []struct {
+		what string
+		err  error
+		want error
+		says string
+	}{
+		{"as many topics as may be", greet("A", "a", "b"), nil, ""},
+		{"more of them", greet("B", "a", "b", "c", "d"), ErrTopics, "2 of 4, because the limit topics is 2: raise it"},
+		{"a third", greet("C", "a", "b"), nil, ""},
+		{"a fourth", greet("D", "a", "b"), nil, ""},
+		{"too many requests", greet("E", "a", "b"), ErrHeadRequests, "8, because the limit topics is 2"},
+		{"one that is under way", greet("A", "b"), nil, ""},
+		{"a FETCH", fetch("P"), nil, ""},
+		{"another", fetch("Q"), zmqwire.ErrTooMany, "the limit requests is 1"},
+		{"the first again", fetch("P"), nil, ""},
+	} {
+		if !errors.Is(test.err, test.want) || test.err != nil && !strings.Contains(test.err.Error(), test.says) {
+			t.Errorf("%s: %v, want %v and %q", test.what, test.err, test.want, test.says)
+		}
+	}
+	var asked []headKey
+	for _, h := range r.heads {
+		asked = append(asked, h.headKey)
+	}
+	want := []headKey{{"A", "a"}, {"A", "b"}, {"B", "a"}, {"B", "b"}, {"C", "a"}, {"C", "b"}, {"D", "a"}, {"D", "b"}}
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked for %v, want %v", asked, want)
+	}
+	for range want {
+		if err := r.tellHeads(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := greet("E", "a", "b"); err != nil || len(r.heads) != 2 || len(r.asked) != 2 {
+		t.Errorf("when all is told: %v, %d and %d requests, want 2", err, len(r.heads), len(r.asked))
+	}
+	if a := &r.answers; a.MaxPeerBytes != limits.PeerBytes || a.MaxBytes != limits.Bytes {
+		t.Errorf("contents under way: %d and %d bytes, want %d and %d", a.MaxPeerBytes, a.MaxBytes, limits.PeerBytes, limits.Bytes)
 	}
 }
 

@@ -1,29 +1,29 @@
 package zmqwire
 
-import "slices"
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
 
-// maxAnswers bounds the requests that are answered at the same time. A further one is dropped and asked again by its
-// requester, as everything on this wire is.
-const maxAnswers = 16384
-
-// ErrTooMany is the reason to drop a FETCH.
+// ErrTooMany is the reason to drop a FETCH. Its requester asks again, as everybody does on this wire.
 const ErrTooMany Fault = "more requests than can be answered at once"
 
 // Answers is what one node has been asked for and not yet sent: a cursor for each requester and partition, and turns
 // among the requesters, so that one that asks for much, or takes it slowly, costs the others nothing. Memory does not
-// depend on how much was asked for. It holds no socket.
+// depend on how much was asked for. It holds no socket. The zero value has no bounds.
 type Answers struct {
+	// MaxRequests is how many requests are answered at a time; 0 is any number.
+	MaxRequests int
+	// MaxPeerBytes bounds the contents on their way to one requester, and MaxBytes those to all of them; 0 is no bound. A
+	// requester that reads takes its bytes at once, so they are used up by those that do not.
+	MaxPeerBytes, MaxBytes int64
+
 	load       *Load // of all requesters
 	requesters []*requester
 	cursors    map[cursorKey]*Cursor
 }
-
-// Bounds of the contents on their way to one requester, and to all: a requester that reads takes its bytes at once, so
-// they are used up by those that do not.
-const (
-	requesterBytes = 16 << 20
-	allBytes       = 256 << 20
-)
 
 // requester is a node that has asked; its partitions take turns among themselves.
 type requester struct {
@@ -56,9 +56,9 @@ func (c *Cursor) Next() uint64 { return c.next }
 func (a *Answers) Len() int { return len(a.cursors) }
 
 // Add takes a FETCH. A request for what is being sent already changes nothing: what was handed to libzmq arrives, or
-// the connection is gone and the request comes again. One that goes on where the last one ends extends it. It returns
-// false when there are too many requests already.
-func (a *Answers) Add(fetch *Message) bool {
+// the connection is gone and the request comes again. One that goes on where the last one ends extends it. The error
+// wraps ErrTooMany: it was not taken.
+func (a *Answers) Add(fetch *Message) error {
 	first, end := fetch.Sequence, fetch.Sequence+uint64(fetch.Count)
 	if end < first {
 		end = 1<<64 - 1
@@ -69,16 +69,16 @@ func (a *Answers) Add(fetch *Message) bool {
 			c.next = first
 		}
 		c.end = max(c.end, end)
-		return true
+		return nil
 	}
-	if len(a.cursors) >= maxAnswers {
-		return false
+	if a.MaxRequests > 0 && len(a.cursors) >= a.MaxRequests {
+		return fmt.Errorf("%w: the limit requests is %d", ErrTooMany, a.MaxRequests)
 	}
 	r := a.requester(key.requester)
 	if handed := r.handed[partitionKey{key.topic, key.partition}]; first < handed && r.load.Bytes() > 0 {
 		// A large record takes long, and its requester cannot see that it is coming.
 		if first = handed; first >= end {
-			return true
+			return nil
 		}
 	}
 	c := &Cursor{
@@ -89,34 +89,41 @@ func (a *Answers) Add(fetch *Message) bool {
 	}
 	a.cursors[key] = c
 	r.cursors = append(r.cursors, c)
-	return true
+	return nil
 }
 
 func (a *Answers) requester(address string) *requester {
 	if a.cursors == nil {
 		a.cursors = make(map[cursorKey]*Cursor)
-		a.load = NewLoad(allBytes, nil)
+		a.load = NewLoad(orUnbounded(a.MaxBytes), nil)
 	}
 	for _, r := range a.requesters {
 		if r.address == address {
 			return r
 		}
 	}
-	r := &requester{address: address, load: NewLoad(requesterBytes, a.load), handed: make(map[partitionKey]uint64)}
+	r := &requester{address: address, load: NewLoad(orUnbounded(a.MaxPeerBytes), a.load), handed: make(map[partitionKey]uint64)}
 	a.requesters = append(a.requesters, r)
 	return r
+}
+
+func orUnbounded(bytes int64) int64 {
+	if bytes == 0 {
+		return math.MaxInt64
+	}
+	return bytes
 }
 
 // Serve gives each requester one turn: what is left of one run, to be sent to it. read finds the run that holds the
 // cursor's next record; nil ends the answer, there is no such record. send sends records from..to-1 of the run and
 // returns how many the requester had room for. done is told of each answer that ended.
 //
-// It returns how many records were sent: none although Len is not 0 means that no requester has room.
+// It returns whether a record was sent or an answer ended: if not although Len is not 0, no requester has room.
 func (a *Answers) Serve(
 	read func(*Cursor) *Run,
 	send func(c *Cursor, run *Run, from, to int) int,
 	done func(*Cursor),
-) (sent int) {
+) (moved bool) {
 	for _, r := range a.requesters {
 		if len(r.handed) > 0 && r.load.Bytes() == 0 {
 			clear(r.handed)
@@ -124,21 +131,25 @@ func (a *Answers) Serve(
 		if len(r.cursors) == 0 {
 			continue
 		}
-		r.turn %= len(r.cursors)
 		c := r.cursors[r.turn]
 		if run := read(c); run != nil {
 			n := send(c, run, int(c.next-run.First), int(min(run.End(), c.end)-run.First))
-			sent += n
 			c.next += uint64(n)
 			if n > 0 {
+				moved = true
 				r.handed[partitionKey{c.Topic, c.Partition}] = c.next
 			}
 			if c.next < c.end {
-				r.turn++
+				r.turn = (r.turn + 1) % len(r.cursors)
 				continue
 			}
 		}
+		moved = true
 		r.cursors = slices.Delete(r.cursors, r.turn, r.turn+1)
+		// A request that comes next stands behind those that wait, though its place be the one of this.
+		if r.turn == len(r.cursors) {
+			r.turn = 0
+		}
 		delete(a.cursors, cursorKey{c.Requester, c.Topic, c.Partition})
 		done(c)
 	}
@@ -146,5 +157,35 @@ func (a *Answers) Serve(
 	a.requesters = slices.DeleteFunc(a.requesters, func(r *requester) bool {
 		return len(r.cursors) == 0 && r.load.Bytes() == 0
 	})
-	return sent
+	return moved
 }
+
+const (
+	// standstill is how long answers stand still before some may be lost: longer than a slow requester's queue is full.
+	standstill = 5 * time.Second
+	// regardless is for how long they then are sent without a look at who has room.
+	regardless = time.Second
+)
+
+// Standstill notices that no answer goes on. A peer that does not read, and has subscribed to what is others', fills a
+// queue of which nobody takes anything: libzmq then refuses those others' answers, too. To send for a while without
+// waiting for full queues costs requesters at most that they ask again. Its zero value is ready.
+type Standstill struct {
+	since time.Time // zero when answers go on
+	until time.Time // of the while
+}
+
+// Moved notes whether a round has sent something, or had nothing to send.
+func (s *Standstill) Moved(moved bool, now time.Time) {
+	switch {
+	case moved:
+		s.since = time.Time{}
+	case s.since.IsZero():
+		s.since = now
+	case now.Sub(s.since) >= standstill:
+		s.since, s.until = time.Time{}, now.Add(regardless)
+	}
+}
+
+// Over says that full queues are not to be waited for now.
+func (s *Standstill) Over(now time.Time) bool { return now.Before(s.until) }

@@ -1,10 +1,12 @@
 package zmqwire
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -37,7 +39,7 @@ type served struct {
 	done    []string       // "requester<partition: next"
 }
 
-func (s *served) turn(t *testing.T) (sent int) {
+func (s *served) turn(t *testing.T) (moved bool) {
 	t.Helper()
 	return s.Serve(
 		func(c *Cursor) *Run {
@@ -128,8 +130,8 @@ func TestAnswers(t *testing.T) {
 	} {
 		s := served{shelves: map[string][]*Run{"p": shelf("p", 100)}}
 		for _, f := range test.fetch {
-			if !s.Add(f) {
-				t.Errorf("%s: refused", test.name)
+			if err := s.Add(f); err != nil {
+				t.Errorf("%s: %v", test.name, err)
 			}
 		}
 		s.all(t)
@@ -139,8 +141,8 @@ func TestAnswers(t *testing.T) {
 		if diff := cmp.Diff(test.done, s.done); diff != "" {
 			t.Errorf("%s: done (-want +got):\n%s", test.name, diff)
 		}
-		if sent := s.turn(t); sent != 0 {
-			t.Errorf("%s: %d records sent for nobody", test.name, sent)
+		if s.turn(t) {
+			t.Errorf("%s: something moved for nobody", test.name)
 		}
 	}
 }
@@ -207,15 +209,15 @@ func TestAnswersDoNotWaitForAStalledRequester(t *testing.T) {
 	if diff := cmp.Diff([]string{"other<p: 100"}, s.done); diff != "" || s.Len() != 1 {
 		t.Errorf("%d left, done (-want +got):\n%s", s.Len(), diff)
 	}
-	if sent := s.turn(t); sent != 0 || s.Len() != 1 {
-		t.Errorf("%d records sent to a full queue, %d requests left", sent, s.Len())
+	if moved := s.turn(t); moved || s.Len() != 1 {
+		t.Errorf("a full queue: something moved: %v, %d requests left", moved, s.Len())
 	}
 	// It goes on where it was, however little it takes at a time, and loses nothing.
 	s.sent = nil
 	for next := 3; next < 100; next++ {
 		s.room["stalled"] = 1
-		if sent := s.turn(t); sent != 1 {
-			t.Fatalf("%d records sent", sent)
+		if !s.turn(t) {
+			t.Fatalf("nothing is sent after %d", next)
 		}
 	}
 	if diff := cmp.Diff(answered("stalled", "p", 3, 97), s.sent); diff != "" {
@@ -235,6 +237,25 @@ func TestAnswersEndWhereRecordsEnd(t *testing.T) {
 	s.turn(t)
 	if diff := cmp.Diff([]string{"r<p: 10"}, s.done); diff != "" || s.Len() != 0 {
 		t.Errorf("%d left, done (-want +got):\n%s", s.Len(), diff)
+	}
+}
+
+// Who asks without end for what is not there does not wait in the place of what is: neither others nor its own requests do.
+func TestAnswersOfWhatIsNotThere(t *testing.T) {
+	s := served{shelves: map[string][]*Run{"p": shelf("p", 100), "q": shelf("q", 100)}}
+	s.Add(fetch("r", "topic", "p", 0, 100))
+	s.Add(fetch("r", "topic", "q", 0, 100))
+	for range 3 * 10 {
+		s.Add(fetch("r", "topic", "gone", 0, 1))
+		if !s.turn(t) {
+			t.Fatal("nothing moved, as if nobody had room")
+		}
+	}
+	slices.Sort(s.sent)
+	want := slices.Concat(answered("r", "p", 0, 100), answered("r", "q", 0, 100))
+	slices.Sort(want)
+	if diff := cmp.Diff(want, s.sent); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }
 
@@ -282,21 +303,70 @@ func TestAnswersTellTopicsApart(t *testing.T) {
 }
 
 func TestAnswersAreBounded(t *testing.T) {
-	var a Answers
-	for i := range maxAnswers {
-		if !a.Add(fetch("r", "topic", fmt.Sprint(i), 0, 1<<32-1)) {
-			t.Fatalf("request %d refused", i)
+	const most = 100
+	a := Answers{MaxRequests: most}
+	for i := range most {
+		must(t, a.Add(fetch("r", "topic", fmt.Sprint(i), 0, 1<<32-1)))
+	}
+	for _, f := range []*Message{fetch("r", "topic", "one more", 0, 1), fetch("another", "topic", "0", 0, 1)} {
+		err := a.Add(f)
+		if !errors.Is(err, ErrTooMany) || !strings.Contains(err.Error(), "limit requests is 100") || a.Len() != most {
+			t.Errorf("%d requests under way, want %d; error %v", a.Len(), most, err)
 		}
 	}
-	if a.Add(fetch("r", "topic", "one more", 0, 1)) || a.Add(fetch("another", "topic", "0", 0, 1)) || a.Len() != maxAnswers {
-		t.Errorf("%d requests under way, want %d", a.Len(), maxAnswers)
-	}
-	if !a.Add(fetch("r", "topic", "0", 0, 1)) {
-		t.Error("a request for what is under way refused")
+	if err := a.Add(fetch("r", "topic", "0", 0, 1)); err != nil {
+		t.Errorf("a request for what is under way: %v", err)
 	}
 	a.Serve(func(*Cursor) *Run { return nil }, nil, func(*Cursor) {})
-	if a.Len() != maxAnswers-1 || !a.Add(fetch("another", "topic", "0", 0, 1)) {
-		t.Errorf("no room although one of %d was done", a.Len())
+	if err := a.Add(fetch("another", "topic", "0", 0, 1)); err != nil || a.Len() != most {
+		t.Errorf("%d under way after one of %d was done and another came: %v", a.Len(), most, err)
+	}
+}
+
+// However much is asked for by those who do not read, no more than the bounds is on its way to one of them, and to all.
+func TestAnswersBoundTheirBytes(t *testing.T) {
+	const size = 100_000
+	pub, sub := pair(t, Options{Patience: time.Millisecond}, Options{ReceiveLimit: 1})
+	a := Answers{MaxPeerBytes: 4 * size, MaxBytes: 6 * size}
+	const records = 1000
+	for _, requester := range []string{"r", "s"} {
+		must(t, a.Add(fetch(requester, "topic", "p", 0, records)))
+	}
+	run := runOf(0, slices.Repeat([]string{strings.Repeat("x", size)}, records)...)
+	serve := func() bool {
+		t.Helper()
+		moved := a.Serve(
+			func(*Cursor) *Run { return run },
+			func(c *Cursor, run *Run, from, to int) int {
+				n, err := pub.SendRun(c.Header, run, from, to, c.Load, false)
+				must(t, err)
+				if c.Load.Bytes() > 4*size {
+					t.Fatalf("%d bytes on their way to one requester, at most %d may be", c.Load.Bytes(), 4*size)
+				}
+				return n
+			},
+			func(*Cursor) {},
+		)
+		// Each may have one content in spite of what the others have.
+		if a.load.Bytes() > 7*size {
+			t.Fatalf("%d bytes on their way, at most %d may be", a.load.Bytes(), 7*size)
+		}
+		return moved
+	}
+	full := func() bool { return a.load.Bytes() > 5*size }
+	for begin := time.Now(); serve() || !full(); {
+		if time.Since(begin) > bound {
+			t.Fatalf("peers that do not read take everything: %d bytes are on their way", a.load.Bytes())
+		}
+	}
+	received, got := NewBatch(), 0
+	for begin := time.Now(); got < 2*records; {
+		if time.Since(begin) > bound {
+			t.Fatalf("%d records of %d", got, 2*records)
+		}
+		must(t, sub.Drain(received))
+		got += received.Len()
+		serve()
 	}
 }
 
@@ -338,7 +408,29 @@ func TestAnswersOnTheirWayAreNotRepeated(t *testing.T) {
 		t.Errorf("%d records sent to another requester, want 1", n)
 	}
 	await(t, sub, 3)
-	if a.Add(fetch("r", "topic", "p", 7, 1)); a.Len() != 1 {
+	if must(t, a.Add(fetch("r", "topic", "p", 7, 1))); a.Len() != 1 {
 		t.Error("not sent again although nothing is on its way")
+	}
+}
+
+func TestStandstill(t *testing.T) {
+	var s Standstill
+	now := time.Now()
+	for i, step := range []struct {
+		after time.Duration
+		moved bool
+		over  bool
+	}{
+		{0, true, false}, {time.Hour, false, false}, {standstill - 1, false, false},
+		{1, true, false}, // just in time
+		{time.Hour, false, false}, {standstill, false, true},
+		{1, true, true}, {regardless - 2, true, true}, {1, true, false},
+		{1, false, false}, {standstill, false, true},
+	} {
+		now = now.Add(step.after)
+		s.Moved(step.moved, now)
+		if got := s.Over(now); got != step.over {
+			t.Errorf("step %d: full queues are not waited for: %v", i, got)
+		}
 	}
 }

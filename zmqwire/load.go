@@ -17,7 +17,7 @@ type Load struct {
 
 // NewLoad makes a load of at most so many bytes, or of one larger content. Several loads can share the bound of a
 // parent, which then counts what any of them does; each of them may hold one content in spite of it.
-func NewLoad(most int, parent *Load) *Load {
+func NewLoad(most int64, parent *Load) *Load {
 	var counted *C.dafka_load
 	if parent != nil {
 		counted = parent.c

@@ -115,6 +115,10 @@ type Message struct {
 	Count    uint32   // FETCH: how many records
 	Topics   [][]byte // CONSUMER-HELLO
 	Content  []byte   // RECORD and DIRECT-RECORD
+
+	// MaxTopics, unless 0, is how many topics Decode takes from a CONSUMER-HELLO; it checks the others, and Surplus says
+	// how many there are. Four bytes of a frame cost memory for a whole topic.
+	MaxTopics, Surplus int
 }
 
 // Append appends the message's first frame to dst. Content is the second frame as it is, so it is not touched. A name
@@ -206,7 +210,7 @@ func (m *Message) Decode(frames [][]byte) error {
 		return fmt.Errorf("%w: no frame", ErrTruncated)
 	}
 	topics := m.Topics[:0]
-	*m = Message{Topics: topics}
+	*m = Message{Topics: topics, MaxTopics: m.MaxTopics}
 
 	frame := frames[0]
 	if len(frame) == 0 {
@@ -251,7 +255,7 @@ func (m *Message) Decode(frames [][]byte) error {
 		m.Address = f.name()
 	case ConsumerHello:
 		m.Address = f.name()
-		m.Topics = f.topics(topics)
+		m.Topics, m.Surplus = f.topics(topics, m.MaxTopics)
 	default:
 		return fmt.Errorf("%w: 0x%02x", ErrKind, byte(m.Kind))
 	}
@@ -327,29 +331,34 @@ func (f *fields) name() []byte {
 	return name
 }
 
-// topics checks the count against the bytes left before it believes it: each topic takes 4 bytes at least.
-func (f *fields) topics(dst [][]byte) [][]byte {
+// topics checks the count against the bytes left before it believes it: each topic takes 4 bytes at least. It appends as
+// many as dst may hold.
+func (f *fields) topics(dst [][]byte, most int) (_ [][]byte, surplus int) {
 	count := f.number4()
 	if uint64(count)*4 > uint64(len(f.rest)) {
 		if f.err == nil {
 			f.err = fmt.Errorf("%w: %d in %d bytes", ErrTopicCount, count, len(f.rest))
 		}
-		return dst
+		return dst, 0
 	}
 	for range count {
 		n := f.number4()
 		if uint64(n) > uint64(len(f.rest)) {
 			f.take(len(f.rest) + 1)
-			return dst
+			return dst, 0
 		}
 		topic := f.take(int(n))
 		if !travels(topic) {
 			f.err = fmt.Errorf("%w: %.40q", ErrName, topic)
-			return dst
+			return dst, 0
+		}
+		if most > 0 && len(dst) >= most {
+			surplus++
+			continue
 		}
 		dst = append(dst, topic)
 	}
-	return dst
+	return dst, surplus
 }
 
 // AppendRunHeader appends the first frame of a record without its sequence, the last 8 bytes. All records of a

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -198,6 +199,30 @@ func TestEveryTruncationOfAVectorIsRefused(t *testing.T) {
 }
 
 const seven = "\x00\x00\x00\x00\x00\x00\x00\x07"
+
+// Of more topics than may be taken the first are, and the others are checked all the same.
+func TestDecodeMaxTopics(t *testing.T) {
+	hello := Message{Kind: ConsumerHello, Routing: []byte("s"), Address: []byte("a")}
+	for i := range 5 {
+		hello.Topics = append(hello.Topics, fmt.Append(nil, "topic ", i))
+	}
+	frame, err := hello.Append(nil)
+	must(t, err)
+	for _, test := range []struct{ most, topics, surplus int }{{0, 5, 0}, {6, 5, 0}, {5, 5, 0}, {4, 4, 1}, {1, 1, 4}} {
+		m := Message{MaxTopics: test.most}
+		for range 2 {
+			must(t, m.Decode([][]byte{frame}))
+			want := hello
+			want.Topics, want.MaxTopics, want.Surplus = hello.Topics[:test.topics], test.most, test.surplus
+			if diff := cmp.Diff(want, m); diff != "" {
+				t.Errorf("at most %d topics (-want +got):\n%s", test.most, diff)
+			}
+		}
+		if err := m.Decode([][]byte{frame[:len(frame)-1]}); !errors.Is(err, ErrTruncated) {
+			t.Errorf("at most %d topics: error %v, want %v", test.most, err, ErrTruncated)
+		}
+	}
+}
 
 func TestDecodeIsStrict(t *testing.T) {
 	name255 := strings.Repeat("n", 255)
