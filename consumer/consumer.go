@@ -507,16 +507,15 @@ func (c *Consumer) say(m *zmqwire.Message) {
 
 // greetStores answers the subscriptions of stores that have just connected.
 func (c *Consumer) greetStores() error {
-	if err := c.node.Pub.Drain(c.received); err != nil {
+	subscriptions, err := c.node.Subscriptions(c.received)
+	if err != nil {
 		return err
 	}
-	for frames := c.received.Next(); frames != nil; frames = c.received.Next() {
-		s, err := zmqwire.ParseSubscription(frames)
-		if err != nil {
-			c.node.Faults().Note(err)
+	for s := range subscriptions {
+		if len(s.Prefix) < 2 {
 			continue
 		}
-		if !s.Ends && len(s.Prefix) > 1 && zmqwire.Kind(s.Prefix[0]) == zmqwire.ConsumerHello {
+		if zmqwire.Kind(s.Prefix[0]) == zmqwire.ConsumerHello {
 			c.hello(s.Prefix[1:])
 		}
 	}

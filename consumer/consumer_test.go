@@ -750,8 +750,8 @@ func still(t testing.TB, config Config) *Consumer {
 	return &Consumer{
 		reset: config.Reset, most: config.MaxBufferedBytes, node: node,
 		handover: handover{ready: make(chan struct{}, 1)},
-		out:      zmqwire.NewBatch(),
-		topics:   make(map[string]map[string]*partition), sources: make(map[string]source),
+		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
+		topics: make(map[string]map[string]*partition), sources: make(map[string]source),
 		since: make(map[string]time.Time),
 	}
 }

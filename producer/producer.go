@@ -379,17 +379,13 @@ func (p *Producer) mayGoOn(acked, sent uint64) int {
 // meet notices who has just subscribed to the topic's heads. What was sent before, that peer has missed; a HEAD at once
 // makes it ask, where a C producer lets it wait for the next interval.
 func (p *Producer) meet(now time.Time) error {
-	if err := p.node.Pub.Drain(p.received); err != nil {
+	subscriptions, err := p.node.Subscriptions(p.received)
+	if err != nil {
 		return err
 	}
 	heads := append([]byte{byte(zmqwire.Head)}, p.topic...)
-	for frames := p.received.Next(); frames != nil; frames = p.received.Next() {
-		s, err := zmqwire.ParseSubscription(frames)
-		if err != nil {
-			p.node.Faults().Note(err)
-			continue
-		}
-		if !s.Ends && len(s.Prefix) > 0 && bytes.HasPrefix(heads, s.Prefix) && !p.nextHead.IsZero() {
+	for s := range subscriptions {
+		if len(s.Prefix) > 0 && bytes.HasPrefix(heads, s.Prefix) && !p.nextHead.IsZero() {
 			p.nextHead = now
 		}
 	}

@@ -135,16 +135,12 @@ func (r *reader) idle() time.Duration {
 
 // greetConsumers answers the subscriptions of consumers that have just connected; they reply with their topics.
 func (r *reader) greetConsumers() error {
-	if err := r.node.Pub.Drain(r.received); err != nil {
+	subscriptions, err := r.node.Subscriptions(r.received)
+	if err != nil {
 		return err
 	}
-	for frames := r.received.Next(); frames != nil; frames = r.received.Next() {
-		s, err := zmqwire.ParseSubscription(frames)
-		if err != nil {
-			r.node.Faults().Note(err)
-			continue
-		}
-		if !s.Ends && len(s.Prefix) > 1 && zmqwire.Kind(s.Prefix[0]) == zmqwire.StoreHello {
+	for s := range subscriptions {
+		if len(s.Prefix) > 1 && zmqwire.Kind(s.Prefix[0]) == zmqwire.StoreHello {
 			r.say(&zmqwire.Message{
 				Kind: zmqwire.StoreHello, Routing: s.Prefix[1:], Address: []byte(r.node.Address()),
 			})

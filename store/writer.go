@@ -225,16 +225,15 @@ func (w *writer) finish() error {
 
 // meet notices stores that have just come: whoever subscribes to GET-HEADS for all topics answers it.
 func (w *writer) meet(now time.Time) error {
-	if err := w.node.Pub.Drain(w.received); err != nil {
+	subscriptions, err := w.node.Subscriptions(w.received)
+	if err != nil {
 		return err
 	}
-	for frames := w.received.Next(); frames != nil; frames = w.received.Next() {
-		s, err := zmqwire.ParseSubscription(frames)
-		if err != nil {
-			w.node.Faults().Note(err)
+	for s := range subscriptions {
+		if len(s.Prefix) == 0 {
 			continue
 		}
-		if soon := now.Add(copyAfter); !s.Ends && string(s.Prefix) == string(byte(zmqwire.GetHeads)) && soon.Before(w.nextCopy) {
+		if soon := now.Add(copyAfter); string(s.Prefix) == string(byte(zmqwire.GetHeads)) && soon.Before(w.nextCopy) {
 			w.nextCopy = soon
 			w.news = true
 		}

@@ -132,17 +132,18 @@ type Node struct {
 	beacon  [][]byte
 	batch   *zmqwire.Batch
 
-	directory  *directory
-	changes    []change
-	connected  map[zmqwire.Endpoint]string // the endpoints in use, and what the sockets connected to
-	heard      time.Time                   // when a tower was last heard
-	lastBeacon time.Time
-	nextBeacon time.Time
-	nextExpiry time.Time
-	nextChange time.Time // not before it are changes applied
-	settled    time.Time // when every node that was there before us has been heard; zero before the first tower
-	peers      atomic.Int32
-	towers     atomic.Int32
+	directory   *directory
+	subscribers subscriptions // at Pub
+	changes     []change
+	connected   map[zmqwire.Endpoint]string // the endpoints in use, and what the sockets connected to
+	heard       time.Time                   // when a tower was last heard
+	lastBeacon  time.Time
+	nextBeacon  time.Time
+	nextExpiry  time.Time
+	nextChange  time.Time // not before it are changes applied
+	settled     time.Time // when every node that was there before us has been heard; zero before the first tower
+	peers       atomic.Int32
+	towers      atomic.Int32
 
 	// Names are looked up by goroutines of their own, because a name server may take its time.
 	lookups  context.Context
@@ -202,13 +203,14 @@ func Join(config NodeConfig, sockets Sockets) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		config:    config,
-		log:       config.Logger,
-		faults:    zmqwire.NewFaults(config.Logger),
-		batch:     zmqwire.NewBatch(),
-		directory: newDirectory(config.Limits.Peers, config.Timeout),
-		connected: make(map[zmqwire.Endpoint]string),
-		pending:   make(map[string]bool),
+		config:      config,
+		log:         config.Logger,
+		faults:      zmqwire.NewFaults(config.Logger),
+		batch:       zmqwire.NewBatch(),
+		directory:   newDirectory(config.Limits.Peers, config.Timeout),
+		subscribers: newSubscriptions(config.Limits.Subscriptions),
+		connected:   make(map[zmqwire.Endpoint]string),
+		pending:     make(map[string]bool),
 	}
 	if n.linger = sockets.Linger; n.linger == 0 {
 		n.linger = 200 * time.Millisecond
@@ -227,7 +229,7 @@ func (n *Node) open(sockets Sockets) error {
 		return err
 	}
 	// Only subscriptions arrive there.
-	sockets.Send.MaxFrame = maxControlFrame
+	sockets.Send.MaxFrame, sockets.Send.ReceiveLimit, sockets.Send.Sources = maxSubscription, subscriptionsWaiting, true
 	if n.Pub, err = n.context.Open(sockets.Publish, sockets.Send); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,8 +41,9 @@ type Config struct {
 	Logger *slog.Logger // default: no log
 }
 
-// Tower introduces nodes to each other. It holds no state about them but how many there are: it passes each beacon on as it comes, rebuilt
-// from its checked parts, with the address at which the node can be reached.
+// Tower introduces nodes to each other. It holds no state about them but how many there are, and how much they
+// subscribe to: it passes each beacon on as it comes, rebuilt from its checked parts, with the address at which the node
+// can be reached.
 type Tower struct {
 	pub, sub string // the endpoints bound
 	context  *zmq4.Context
@@ -51,6 +53,7 @@ type Tower struct {
 	stopped  *zmq4.Socket // PAIR: the tower's end
 	faults   *zmqwire.Faults
 	census   census
+	nodes    subscriptions // at mesh
 	log      *slog.Logger
 
 	received, forwarded atomic.Uint64  // beacons
@@ -72,7 +75,10 @@ func Open(config Config) (*Tower, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	t := &Tower{log: config.Logger, faults: zmqwire.NewFaults(config.Logger), done: make(chan struct{})}
+	t := &Tower{
+		log: config.Logger, faults: zmqwire.NewFaults(config.Logger), done: make(chan struct{}),
+		nodes: newSubscriptions(defaultSubscriptions),
+	}
 	t.round.Set(time.Now())
 	if err := t.open(config); err != nil {
 		t.release()
@@ -106,6 +112,9 @@ func (t *Tower) open(config Config) error {
 		if err := s.SetMaxmsgsize(maxControlFrame); err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(t.mesh.SetXpubVerboser(1), t.mesh.SetRcvhwm(subscriptionsWaiting)); err != nil {
+		return err
 	}
 	if t.sub, err = bind(t.beacons, config.Sub); err != nil {
 		return err
@@ -224,10 +233,7 @@ func (t *Tower) run() {
 			case t.stopped:
 				return
 			case t.mesh:
-				// Subscriptions are only taken off the queue, which libzmq does not bound.
-				for err == nil {
-					_, err = t.mesh.RecvMessageBytes(zmq4.DONTWAIT)
-				}
+				t.takeSubscriptions()
 			case t.beacons:
 				t.passOn()
 			}
@@ -238,11 +244,29 @@ func (t *Tower) run() {
 // longWait is how long the tower sleeps without a message.
 const longWait = time.Second
 
-// beaconsAtOnce bounds how long a flood of beacons keeps the tower from its other socket.
-const beaconsAtOnce = 1000
+// takeSubscriptions hangs up on nodes that want too much, which libzmq would keep.
+func (t *Tower) takeSubscriptions() {
+	const connection = "__fd" // of all that libzmq tells of a message, what its deprecated ZMQ_SRCFD is
+	for range messagesAtOnce {
+		frames, metadata, err := t.mesh.RecvMessageBytesWithMetadata(zmq4.DONTWAIT, connection)
+		if err != nil {
+			return
+		}
+		from, err := strconv.Atoi(metadata[connection])
+		if err != nil {
+			from = -1
+		}
+		if _, err := t.nodes.take(from, frames); err != nil {
+			t.faults.Note(err)
+		}
+	}
+}
+
+// messagesAtOnce bounds how long a flood at one of its sockets keeps the tower from the other.
+const messagesAtOnce = 1000
 
 func (t *Tower) passOn() {
-	for range beaconsAtOnce {
+	for range messagesAtOnce {
 		frames, metadata, err := t.beacons.RecvMessageBytesWithMetadata(zmq4.DONTWAIT, "Peer-Address")
 		if err != nil {
 			return

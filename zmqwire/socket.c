@@ -89,20 +89,22 @@ int dafka_socket_close(dafka_socket *socket) {
 }
 
 // Takes one whole message from the socket, if there is one. Frames beyond DAFKA_FRAMES are counted and dropped, so that
-// nothing of a malformed message is left for the next one.
+// nothing of a malformed message is left for the next one. None is waited for: a SUB hands on whole messages, but an XPUB
+// takes a subscription out of whatever a peer sends, and says that a frame follows which does not.
 static int receive(dafka_socket *socket, dafka_message *message) {
     int frames = 0;
     for (;;) {
         zmq_msg_t surplus;
         zmq_msg_t *frame = frames < DAFKA_FRAMES ? &message->frame[frames] : &surplus;
         zmq_msg_init(frame);
-        // Only the first frame can be missing: libzmq hands on whole messages.
-        while (zmq_msg_recv(frame, socket->zmq, frames == 0 ? ZMQ_DONTWAIT : 0) < 0) {
+        while (zmq_msg_recv(frame, socket->zmq, ZMQ_DONTWAIT) < 0) {
             if (errno == EINTR)
                 continue;
             int error = errno;
             zmq_msg_close(frame);
             message->frames = frames;
+            if (frames > 0 && error == EAGAIN)
+                return 0;
             drop(message);
             return -error;
         }

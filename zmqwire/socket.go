@@ -92,7 +92,7 @@ type Type C.int
 const (
 	PUB  Type = C.ZMQ_PUB
 	SUB  Type = C.ZMQ_SUB
-	XPUB Type = C.ZMQ_XPUB // a PUB that receives its subscribers' subscriptions, repeated ones too
+	XPUB Type = C.ZMQ_XPUB // a PUB that receives its subscribers' subscriptions and their ends, repeated ones too
 	XSUB Type = C.ZMQ_XSUB // a SUB that sends its subscriptions as messages
 )
 
@@ -166,11 +166,14 @@ func (c *Context) Open(t Type, o Options) (*Socket, error) {
 		{C.ZMQ_RECONNECT_IVL, 100},
 		{C.ZMQ_RECONNECT_IVL_MAX, 5000},
 	}
+	// ZMQ_XPUB_MANUAL, with which a node could refuse subscriptions, serves nobody: libzmq keeps those that are refused
+	// too, uses freed memory when one is applied whose peer has left, and applies them to the wrong peers after a message
+	// that is none.
 	if t == XPUB {
 		options = append(options, struct {
 			name  C.int
 			value int
-		}{C.ZMQ_XPUB_VERBOSE, 1})
+		}{C.ZMQ_XPUB_VERBOSER, 1})
 	}
 	for _, option := range options {
 		if err := s.set(option.name, option.value); err != nil {

@@ -78,14 +78,12 @@ func (l *listener) turn() error {
 		return err
 	}
 	if ready.Pub() {
-		if err := l.node.Pub.Drain(l.received); err != nil {
+		subscriptions, err := l.node.Subscriptions(l.received)
+		if err != nil {
 			return err
 		}
-		for frames := l.received.Next(); frames != nil; frames = l.received.Next() {
-			s, err := zmqwire.ParseSubscription(frames)
-			if err != nil {
-				l.node.Faults().Note(err)
-			} else if !s.Ends && l.subscribed != nil {
+		for s := range subscriptions {
+			if l.subscribed != nil {
 				l.subscribed(s.Prefix)
 			}
 		}

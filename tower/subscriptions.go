@@ -1,0 +1,114 @@
+package tower
+
+import (
+	"fmt"
+	"iter"
+	"net/netip"
+
+	"github.com/godafka/dafka/zmqwire"
+)
+
+// ErrSubscriptions is the reason to hang up on a peer.
+const ErrSubscriptions zmqwire.Fault = "more subscriptions than one peer, or all together, may have"
+
+const (
+	// subscriptionCost is what a subscription costs at least, in bytes of its prefix.
+	subscriptionCost = 32
+	// allSubscriptions is how many times the limit of one peer all of them may have.
+	allSubscriptions = 32
+	// maxSubscription is the largest that can be one as ZMTP 3.1 has it: a command's name, a kind of message, a name.
+	maxSubscription = 10 + 1 + 255
+	// subscriptionsWaiting is how many wait in libzmq, which holds what nobody has counted yet; the others wait in TCP.
+	subscriptionsWaiting = 64
+)
+
+// subscriptions is what libzmq holds for the peers that are connected to a socket. It keeps whatever it is sent, and only
+// lets go of it when the connection ends; so a connection that wants too much is ended.
+type subscriptions struct {
+	of    map[netip.AddrPort]*subscriber
+	bytes int // of all
+	most  int // of one
+	prune int // at how many subscribers to look for those that have left
+}
+
+type subscriber struct {
+	connection int
+	bytes      int
+}
+
+func newSubscriptions(most int) subscriptions {
+	return subscriptions{of: make(map[netip.AddrPort]*subscriber), most: most}
+}
+
+// take takes a message that came by a connection, and ends that when it returns an error: when the message is no
+// subscription, for libzmq also keeps those that it takes out of such messages, and nobody counts them; or when it is too
+// much. What libzmq takes back for a peer that has left comes by no connection, -1, and is no longer counted.
+func (s *subscriptions) take(connection int, frames [][]byte) (zmqwire.Subscription, error) {
+	sub, err := zmqwire.ParseSubscription(frames)
+	if err != nil {
+		zmqwire.HangUp(connection)
+		return sub, err
+	}
+	if peer, ok := zmqwire.PeerOf(connection); ok && s.count(peer, connection, sub) {
+		zmqwire.HangUp(connection)
+		return sub, fmt.Errorf("%w: the limit subscriptions is %d bytes, and %v went beyond it", ErrSubscriptions, s.most, peer)
+	}
+	return sub, nil
+}
+
+// count takes note of a subscription, and says whether its connection is to be ended.
+func (s *subscriptions) count(peer netip.AddrPort, connection int, sub zmqwire.Subscription) (tooMuch bool) {
+	cost := len(sub.Prefix) + subscriptionCost
+	from := s.of[peer]
+	if sub.Ends {
+		if from != nil {
+			cost = min(cost, from.bytes)
+			from.bytes -= cost
+			s.bytes -= cost
+		}
+		return false
+	}
+	if from == nil {
+		if len(s.of) >= s.prune {
+			s.forgetThoseGone()
+		}
+		from = &subscriber{connection: connection}
+		s.of[peer] = from
+	}
+	from.bytes += cost
+	s.bytes += cost
+	if from.bytes <= s.most && s.bytes > allSubscriptions*s.most {
+		s.forgetThoseGone()
+	}
+	return from.bytes > s.most || s.bytes > allSubscriptions*s.most
+}
+
+func (s *subscriptions) forgetThoseGone() {
+	for peer, from := range s.of {
+		if now, ok := zmqwire.PeerOf(from.connection); !ok || now != peer {
+			s.bytes -= from.bytes
+			delete(s.of, peer)
+		}
+	}
+	s.prune = 2*len(s.of) + 64
+}
+
+// Subscriptions gives what peers have subscribed to at Pub since it was called last; received is used for it. What is no
+// subscription is counted as a fault, and its peer is hung up on, as is one that has too many.
+func (n *Node) Subscriptions(received *zmqwire.Batch) (iter.Seq[zmqwire.Subscription], error) {
+	if err := n.Pub.Drain(received); err != nil {
+		return nil, err
+	}
+	return func(yield func(zmqwire.Subscription) bool) {
+		for frames := received.Next(); frames != nil; frames = received.Next() {
+			s, err := n.subscribers.take(received.Connection(), frames)
+			if err != nil {
+				n.faults.Note(err)
+				continue
+			}
+			if !s.Ends && !yield(s) {
+				return
+			}
+		}
+	}, nil
+}
