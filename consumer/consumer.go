@@ -368,7 +368,7 @@ func (c *Consumer) loop() error {
 			return err
 		}
 		if ready.Pub() {
-			if err := c.greetStores(); err != nil {
+			if err := c.greet(); err != nil {
 				return err
 			}
 		}
@@ -505,8 +505,8 @@ func (c *Consumer) say(m *zmqwire.Message) {
 	}
 }
 
-// greetStores answers the subscriptions of stores that have just connected.
-func (c *Consumer) greetStores() error {
+// greet answers the subscriptions of stores and producers that have just connected.
+func (c *Consumer) greet() error {
 	subscriptions, err := c.node.Subscriptions(c.received)
 	if err != nil {
 		return err
@@ -515,8 +515,12 @@ func (c *Consumer) greetStores() error {
 		if len(s.Prefix) < 2 {
 			continue
 		}
-		if zmqwire.Kind(s.Prefix[0]) == zmqwire.ConsumerHello {
+		address := string(s.Prefix[1:])
+		switch zmqwire.Kind(s.Prefix[0]) {
+		case zmqwire.ConsumerHello:
 			c.hello(s.Prefix[1:])
+		case zmqwire.Fetch:
+			c.backlog.Came(address)
 		}
 	}
 	return nil

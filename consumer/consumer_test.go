@@ -209,6 +209,25 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// A producer can be heard before it hears. What it then was not asked for, it is asked for as soon as it listens.
+func TestAsksNewcomersAgain(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, Node: at(tw)})
+	p := visit(t, tw, c, "PEER", nil)
+	// Nobody answers for so long that it takes 4 s until the consumer asks again by itself.
+	p.Say(of(zmqwire.Head, c, 2, ""))
+	eventually(t, "some FETCHes", func() bool { return len(p.Heard(zmqwire.Fetch)) == 5 })
+	asked := time.Now()
+	join(t, tw, "P", answerer, "FP")
+	if diff := cmp.Diff(lines(0, 3), read(t, c, 3)); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+	if took := time.Since(asked); took > 3*time.Second {
+		t.Errorf("asked again after %v: that was the time, and not the producer", took)
+	}
+}
+
 // Of a producer that comes after the subscription, a latest consumer gives everything.
 func TestLatestMissesNothingOfANewcomer(t *testing.T) {
 	t.Parallel()

@@ -81,10 +81,17 @@ func TestSilentNameServer(t *testing.T) {
 	}
 	consumer.waitForLines(1000)
 	equal(t, "live", want, consumer.partitions())
-	producer.end(syscall.SIGTERM, 0) // all is acked, or it would be 1
+	out.Close()
+	producer.mustEnd(0) // all is acked
 	late := both(nil, "consume", "hello", "--from-beginning", "--until-end", "--format", "json")
 	late.mustEnd(0)
 	equal(t, "from the store", want, late.partitions())
+	in, out, err = os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	both(in, "produce", "hello").end(syscall.SIGTERM, 0)
 	consumer.end(syscall.SIGTERM, 0)
 	store.end(syscall.SIGTERM, 0)
 

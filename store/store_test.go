@@ -523,6 +523,35 @@ func TestAcksAgain(t *testing.T) {
 	}
 }
 
+// A producer can be heard before it hears. What it then missed it is told as soon as it listens.
+func TestTellsNewcomersWhatTheyMissed(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	s := openStore(t, tw, t.TempDir())
+	p := visit(t, tw, s, "PEER", nil)
+	fill(t, p, s, 0, 5)
+	p.Forget()
+	acks := join(t, tw, "P", nil, "KP")
+	eventually(t, "the ACK", func() bool { return acks.lastAck("P") == 4 })
+	// Everybody hears it, also PEER, from whom the store took the records.
+	eventually(t, "the ACK at others", func() bool { return p.lastAck("P") == 4 })
+
+	// Nobody answers for so long that it takes 4 s until the store asks again by itself.
+	p.Say(recordMessage(zmqwire.Head, s, 9, ""))
+	eventually(t, "some FETCHes", func() bool { return len(p.fetches("P")) == 5 })
+	asked := time.Now()
+	join(t, tw, "Q", nil, "FQ", "KQ")
+	fetches := join(t, tw, "P2", nil, "FP")
+	eventually(t, "the FETCH", func() bool { return len(fetches.fetches("P")) > 0 })
+	want := []fetch{{"hello", "P", 5, 5}}
+	if diff := cmp.Diff(want, fetches.fetches("P")[:1]); diff != "" {
+		t.Errorf("FETCH (-want +got):\n%s", diff)
+	}
+	if took := time.Since(asked); took > 3*time.Second {
+		t.Errorf("asked again after %v: that was the time, and not the producer", took)
+	}
+}
+
 // Each step makes a gap, or makes one larger; exactly what is missing is asked for, from the first record not stored.
 func TestGapsAreFetched(t *testing.T) {
 	t.Parallel()

@@ -57,6 +57,7 @@ type writer struct {
 	out        *zmqwire.Batch
 	message    zmqwire.Message
 	partitions map[string]*partition // by the beginning of its keys
+	producers  map[string]*partition // by address; of several that share one, the last heard of
 	sources    map[string]source     // by record header
 	lastHeader []byte
 	last       source
@@ -126,6 +127,7 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 		received:   zmqwire.NewBatch(),
 		out:        zmqwire.NewBatch(),
 		partitions: make(map[string]*partition),
+		producers:  make(map[string]*partition),
 		sources:    make(map[string]source),
 		commits:    make(chan []*appended),
 		done:       make(chan committed, 1),
@@ -223,7 +225,8 @@ func (w *writer) finish() error {
 	return nil
 }
 
-// meet notices stores that have just come: whoever subscribes to GET-HEADS for all topics answers it.
+// meet notices who has just come: a producer hears ACKs and FETCHes only from now on, and whoever subscribes to GET-HEADS
+// for all topics is a store, which answers it.
 func (w *writer) meet(now time.Time) error {
 	subscriptions, err := w.node.Subscriptions(w.received)
 	if err != nil {
@@ -233,9 +236,19 @@ func (w *writer) meet(now time.Time) error {
 		if len(s.Prefix) == 0 {
 			continue
 		}
-		if soon := now.Add(copyAfter); string(s.Prefix) == string(byte(zmqwire.GetHeads)) && soon.Before(w.nextCopy) {
-			w.nextCopy = soon
-			w.news = true
+		address := string(s.Prefix[1:])
+		switch zmqwire.Kind(s.Prefix[0]) {
+		case zmqwire.Ack:
+			if p := w.producers[address]; p != nil && p.stored > 0 {
+				w.owe(p)
+			}
+		case zmqwire.Fetch:
+			w.backlog.Came(address)
+		case zmqwire.GetHeads:
+			if soon := now.Add(copyAfter); address == "" && soon.Before(w.nextCopy) {
+				w.nextCopy = soon
+				w.news = true
+			}
 		}
 	}
 	return nil
@@ -327,7 +340,7 @@ func (w *writer) partition(m *zmqwire.Message) (*partition, error) {
 		w.claims++
 	}
 	p := &partition{Order: zmqwire.NewOrder(topic, address, records), stored: records}
-	w.partitions[key] = p
+	w.partitions[key], w.producers[address] = p, p
 	return p, nil
 }
 
@@ -344,6 +357,9 @@ func (w *writer) forgetIdle() {
 		}
 		w.early -= p.Forget()
 		delete(w.partitions, key)
+		if w.producers[p.Partition] == p {
+			delete(w.producers, p.Partition)
+		}
 	}
 	for header, s := range w.sources {
 		if w.partitions[string(appendPartition(nil, headPrefix, s.partition.Topic, s.partition.Partition))] != s.partition {

@@ -251,6 +251,15 @@ func (b *Backlog) Add(o *Order) {
 	}
 }
 
+// Came notes that whoever answers for a partition listens only now: what was asked before, it has not heard.
+func (b *Backlog) Came(partition string) {
+	for _, o := range b.fetching {
+		if o.Partition == partition {
+			o.asked = o.next
+		}
+	}
+}
+
 // All are the partitions that lack records, and some that lack none any more.
 func (b *Backlog) All() iter.Seq[*Order] {
 	return func(yield func(*Order) bool) {

@@ -326,6 +326,8 @@ func TestOrderAsksAgainAfterSilence(t *testing.T) {
 		{2000 * ms, nil, both, 4000 * ms},
 		{4000 * ms, nil, both, 4000 * ms},
 		{3999 * ms, nil, nil, ms},
+		{0, func() { b.Came("another") }, nil, ms},
+		{0, func() { b.Came("partition") }, both, 250 * ms},
 		// A record that comes shows that somebody answers.
 		{0, func() { o.Took(0) }, nil, 250 * ms},
 		{249 * ms, nil, nil, ms},
