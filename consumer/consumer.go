@@ -165,7 +165,8 @@ type partition struct {
 	proved  bool // a record of it was given
 	// full says that it stands in the consumer's list of that name.
 	full    bool
-	skipped uint64 // records given up right before the next one
+	skipped uint64      // records given up right before the next one
+	owner   tower.Owner // who may say what is live
 }
 
 // source is what a record's header says: the partition, and whether the record is live or was asked for.
@@ -201,7 +202,7 @@ func Open(config Config) (*Consumer, error) {
 	node, err := tower.Join(config.Node, tower.Sockets{
 		Publish:   zmqwire.XPUB,
 		Send:      zmqwire.Options{SendLimit: 1 << 16},
-		Subscribe: []zmqwire.Options{{}},
+		Subscribe: []zmqwire.Options{{Sources: true}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
@@ -559,7 +560,11 @@ func (c *Consumer) receive(now time.Time) error {
 			if !bytes.Equal(header, c.lastHeader) {
 				c.lastHeader, c.last = append(c.lastHeader[:0], header...), c.sources[string(header)]
 			}
-			if c.last.partition != nil {
+			if p := c.last.partition; p != nil {
+				if c.last.live && !c.node.Admits(&p.owner, p.Partition, c.received) {
+					c.node.Faults().Note(tower.ErrOwner)
+					continue
+				}
 				c.record(c.last, sequence, frames[1])
 				continue
 			}
@@ -586,10 +591,18 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 		return nil
 	}
 	p := c.topics[string(m.Subject)][string(m.Address)]
+	if p == nil && !c.wants(string(m.Subject), string(m.Address)) {
+		return nil
+	}
+	// Before the partition begins: a forgery must not say where.
+	var owner tower.Owner
+	if p != nil {
+		owner = p.owner
+	}
+	if (m.Kind == zmqwire.Record || m.Kind == zmqwire.Head) && !c.node.Admits(&owner, string(m.Address), c.received) {
+		return tower.ErrOwner
+	}
 	if p == nil {
-		if !c.wants(string(m.Subject), string(m.Address)) {
-			return nil
-		}
 		if c.claims >= maxClaims {
 			c.forgetClaims()
 		}
@@ -606,6 +619,7 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 		c.topics[p.Topic][p.Partition] = p
 		c.news = now
 	}
+	p.owner = owner
 	switch m.Kind {
 	case zmqwire.Record, zmqwire.DirectRecord:
 		s := source{p, m.Kind == zmqwire.Record}

@@ -308,6 +308,86 @@ func TestUnaskedRecordsAreDropped(t *testing.T) {
 	}
 }
 
+// What others say under a node's address is not heard. A name that no node has belongs to the connection that first used
+// it, until that ends.
+func TestAddressBelongsToOneConnection(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, Node: at(tw)})
+	p := visit(t, tw, c, "P", nil)
+	forger := visit(t, tw, c, "FORGER", nil)
+	as := func(address string, kind zmqwire.Kind, sequence uint64, content string) zmqwire.Message {
+		m := of(kind, c, sequence, content)
+		m.Address = []byte(address)
+		return m
+	}
+	faults := func(n uint64) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%d forgeries counted", n), func() bool { return c.Stats().Faults[tower.ErrOwner] == n })
+	}
+	forger.Say(as("P", zmqwire.Record, 0, "forged"))
+	forger.Say(as("P", zmqwire.Head, 1<<40, ""))
+	faults(2)
+	p.Say(as("P", zmqwire.Record, 0, content(0)))
+	got := read(t, c, 1)
+	forger.Say(as("P", zmqwire.Record, 1, "forged"))
+	faults(3)
+	p.Say(as("P", zmqwire.Record, 1, content(1)))
+	got = append(got, read(t, c, 1)...)
+
+	forger.Say(as("NOBODY", zmqwire.Record, 0, "first"))
+	got = append(got, read(t, c, 1)...)
+	p.Say(as("NOBODY", zmqwire.Record, 1, "second, of another"))
+	faults(4)
+	forger.End()
+	said, records := time.Time{}, c.Stats().Delivered
+	eventually(t, "the name is free", func() bool {
+		if time.Since(said) > 50*time.Millisecond {
+			said = time.Now()
+			p.Say(as("NOBODY", zmqwire.Record, 1, "second"))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if r, err := c.Next(ctx); err == nil {
+			got = append(got, line(r))
+		}
+		return c.Stats().Delivered > records
+	})
+	want := append(lines(0, 2), "hello NOBODY 0 first", "hello NOBODY 1 second")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// What others say under a node's address does not say either where its partition begins.
+func TestForgedBeginning(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	p := join(t, tw, "P", nil, "", "WP")
+	forger := join(t, tw, "FORGER", nil, "", "WFORGER")
+	c := open(t, Config{
+		Topics: []string{"hello"}, Node: at(tw),
+		Start: func(_, _ string, sequence uint64) uint64 {
+			if sequence > 100 {
+				t.Errorf("asked where to begin at %d", sequence)
+			}
+			return sequence
+		},
+	})
+	for _, peer := range []*peer{p, forger} {
+		eventually(t, "the consumer listens", func() bool { return peer.Subscribed("Hhello") && len(peer.Heard(zmqwire.ConsumerHello)) > 0 })
+	}
+	forger.Say(of(zmqwire.Record, c, 1e12, "forged"))
+	forger.Say(of(zmqwire.Head, c, 1e12, ""))
+	eventually(t, "the faults", func() bool { return c.Stats().Faults[tower.ErrOwner] == 2 })
+	for sequence := range uint64(3) {
+		p.Say(of(zmqwire.Record, c, sequence, content(sequence)))
+	}
+	if diff := cmp.Diff(lines(0, 3), read(t, c, 3)); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
 func TestTopicsMatchExactly(t *testing.T) {
 	t.Parallel()
 	tw := openTower(t)

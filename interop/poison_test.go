@@ -219,10 +219,11 @@ func (a *attacker) hostile(partition string) {
 			Kind: zmqwire.DirectRecord, Routing: []byte(a.address(zmqwire.DirectRecord)), Address: []byte(partition), Subject: hello,
 			Sequence: uint64(i), Content: []byte("forged"),
 		})
-		// A forgery of what is published already: the true record was first.
+		// Of what is published already, and of what is not yet.
 		a.tell(zmqwire.Message{
-			Kind: zmqwire.Record, Routing: hello, Address: []byte(partition), Subject: hello, Sequence: uint64(i % 100), Content: []byte("forged"),
+			Kind: zmqwire.Record, Routing: hello, Address: []byte(partition), Subject: hello, Sequence: uint64(i), Content: []byte("forged"),
 		})
+		a.tell(zmqwire.Message{Kind: zmqwire.Head, Routing: hello, Address: []byte(partition), Subject: hello, Sequence: uint64(i)})
 	}
 	a.flush()
 }

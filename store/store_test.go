@@ -256,6 +256,33 @@ func stored(t testing.TB, db *database, topic, address string) (contents []strin
 	return contents
 }
 
+// What others say under a producer's address is neither stored nor acked.
+func TestForgedRecordsAreNotStored(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	s := openStore(t, tw, t.TempDir())
+	p, forger := visit(t, tw, s, "P", nil), visit(t, tw, s, "FORGER", nil)
+	fill(t, p, s, 0, 10)
+	for sequence := range uint64(20) {
+		forger.Say(recordMessage(zmqwire.Record, s, sequence, "forged"))
+	}
+	head := recordMessage(zmqwire.Head, s, 1<<40, "")
+	head.Content = nil
+	forger.Say(head)
+	eventually(t, "all forgeries counted", func() bool { return s.Stats().Faults[tower.ErrOwner] == 21 })
+	fill(t, p, s, 10, 20)
+	if diff := cmp.Diff(contentsUpTo(20), stored(t, s.db, "hello", "P")); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+}
+
+func contentsUpTo(end uint64) (contents []string) {
+	for sequence := range end {
+		contents = append(contents, content(sequence))
+	}
+	return contents
+}
+
 // An ACK promises that the records survive power loss. So at each ACK the power is cut: what was not synced is gone.
 func TestAckedRecordsSurviveACrash(t *testing.T) {
 	t.Parallel()

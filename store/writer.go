@@ -89,6 +89,7 @@ type partition struct {
 	stored uint64         // records before it are on disk
 	owed   bool           // an ACK is to be sent again
 	heard  bool           // since forgetIdle looked last
+	owner  tower.Owner    // who may say what is live
 }
 
 // source is what a record's header says: the partition, and whether the record is live or was asked for.
@@ -116,7 +117,7 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 		Send:    zmqwire.Options{SendLimit: 1 << 16},
 		Subscribe: []zmqwire.Options{
 			direct: {},
-			live:   {},
+			live:   {Sources: true},
 		},
 	})
 	if err != nil {
@@ -276,8 +277,12 @@ func (w *writer) receive(socket int) error {
 			if !bytes.Equal(header, w.lastHeader) {
 				w.lastHeader, w.last = append(w.lastHeader[:0], header...), w.sources[string(header)]
 			}
-			if w.last.partition != nil {
-				w.last.partition.heard = true
+			if p := w.last.partition; p != nil {
+				if w.last.live && !w.node.Admits(&p.owner, p.Partition, w.received) {
+					w.node.Faults().Note(tower.ErrOwner)
+					continue
+				}
+				p.heard = true
 				w.record(w.last, sequence, frames[1])
 				continue
 			}
@@ -301,6 +306,9 @@ func (w *writer) hear(frames [][]byte) error {
 	p, err := w.partition(m)
 	if p == nil {
 		return err
+	}
+	if (m.Kind == zmqwire.Record || m.Kind == zmqwire.Head) && !w.node.Admits(&p.owner, p.Partition, w.received) {
+		return tower.ErrOwner
 	}
 	p.heard = true
 	switch m.Kind {
