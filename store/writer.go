@@ -374,7 +374,7 @@ func (w *writer) forgetIdle() {
 			delete(w.sources, header)
 		}
 	}
-	w.lastHeader = w.lastHeader[:0]
+	w.lastHeader, w.last = w.lastHeader[:0], source{}
 }
 
 // record takes a record of a known partition: to be committed, to be kept until its turn, or to be fetched later.
