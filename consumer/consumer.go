@@ -63,8 +63,8 @@ type Config struct {
 	Start func(topic, partition string, head uint64) uint64
 	// Partition, unless empty, is the address of the only partition that is read of each topic.
 	Partition string
-	// UntilEnd makes Next return io.EOF when everything was given that was known to exist, and no further partition
-	// was heard of for a second.
+	// UntilEnd makes Next return io.EOF when everything was given that was known to exist, no further partition was heard
+	// of for a second, and all nodes that are known have connected to this one; for those it waits ten seconds.
 	UntilEnd bool
 	// SkipAfter, unless zero, is how long a record is waited for that nobody gives, as of a partition that is damaged in
 	// its only store. Then the consumer looks for the record with which the partition goes on, and that one's Skipped
@@ -93,6 +93,9 @@ const (
 	pieceBytes = 64 << 10
 	// endQuiet is how long nothing new must have been heard for the end to be believed.
 	endQuiet = time.Second
+	// endMeet is how long a node that is known is waited for to connect to the consumer, so that it can be asked. One that
+	// has lost its tower, and so does not know the consumer yet, takes up to 5 seconds to find it again.
+	endMeet = 10 * time.Second
 	// maxClaims bounds the partitions that were heard of and of which no record came yet: anyone can make them up.
 	maxClaims = 65536
 	// headsEvery is how often the stores are asked again for the heads of all topics. A store tells what it has when a
@@ -126,12 +129,13 @@ type Consumer struct {
 	backlog    zmqwire.Backlog
 	claims     int // partitions without a record
 	fresh      []delivery
-	piece      []byte       // what is left of the current piece of memory
-	early      int64        // bytes kept before their turn
-	full       []*partition // those whose next record is kept but found no room
-	news       time.Time    // when something was last heard that moves the end
-	looked     time.Time    // when the end was last looked for
-	nextHeads  time.Time    // when to ask the stores again for heads
+	piece      []byte          // what is left of the current piece of memory
+	early      int64           // bytes kept before their turn
+	full       []*partition    // those whose next record is kept but found no room
+	news       time.Time       // when something was last heard that moves the end
+	looked     time.Time       // when the end was last looked for
+	met        map[string]bool // under untilEnd, the nodes that have subscribed to something here
+	nextHeads  time.Time       // when to ask the stores again for heads
 	towers     int
 	peers      int
 	log        *slog.Logger
@@ -517,6 +521,7 @@ func (c *Consumer) greet() error {
 			continue
 		}
 		address := string(s.Prefix[1:])
+		c.welcome(address)
 		switch zmqwire.Kind(s.Prefix[0]) {
 		case zmqwire.ConsumerHello:
 			c.hello(s.Prefix[1:])
@@ -525,6 +530,28 @@ func (c *Consumer) greet() error {
 		}
 	}
 	return nil
+}
+
+// welcome notes, under UntilEnd, who has connected: every node subscribes to what is for it, by its address.
+func (c *Consumer) welcome(address string) {
+	if !c.untilEnd || c.met[address] || len(c.met) >= 8*c.node.Limits().Peers {
+		return
+	}
+	if c.met == nil {
+		c.met = make(map[string]bool)
+	}
+	c.met[address] = true
+	c.news = time.Now()
+}
+
+// hasMetAll says whether all nodes that are known have connected.
+func (c *Consumer) hasMetAll() bool {
+	for _, member := range c.node.Members() {
+		if !c.met[member.Address] {
+			return false
+		}
+	}
+	return true
 }
 
 // hello tells a store which topics are read from their beginning, so that it tells their heads. It takes several hellos
@@ -836,5 +863,11 @@ func (c *Consumer) ended(now time.Time) (bool, time.Duration) {
 		return false, longWait
 	}
 	quiet := now.Sub(c.news)
-	return quiet >= endQuiet, endQuiet - quiet
+	switch {
+	case quiet < endQuiet:
+		return false, endQuiet - quiet
+	case quiet < endMeet && !c.hasMetAll():
+		return false, endQuiet / 4
+	}
+	return true, 0
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -902,6 +903,37 @@ func TestClaimsAreBounded(t *testing.T) {
 	}
 }
 
+// cutOff gives an endpoint behind which nothing is heard of another one until it is healed.
+func cutOff(t *testing.T, endpoint string) (cut string, heal func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	healed := make(chan struct{})
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { near.Close() })
+			go func() {
+				<-healed
+				far, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "tcp://"))
+				if err != nil {
+					return
+				}
+				defer far.Close()
+				go io.Copy(far, near)
+				io.Copy(near, far)
+			}()
+		}
+	}()
+	return "tcp://" + listener.Addr().String(), sync.OnceFunc(func() { close(healed) })
+}
+
 func TestUntilEnd(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), waitAtMost)
@@ -924,6 +956,48 @@ func TestUntilEnd(t *testing.T) {
 		defer cancel()
 		if _, err := c.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Next: %v, want to wait for the tower", err)
+		}
+	})
+	t.Run("a node that does not hear the tower", func(t *testing.T) {
+		t.Parallel()
+		tw := openTower(t)
+		config := at(tw)
+		var heal func()
+		config.Pub[0], heal = cutOff(t, tw.Pub())
+		node, err := tower.Join(config, tower.Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := node.Sub[0].Subscribe("L" + node.Address()); err != nil {
+			t.Fatal(err)
+		}
+		quit, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				select {
+				case <-quit:
+					node.Close()
+					return
+				default:
+					node.Wait(10*time.Millisecond, func() bool { return false })
+				}
+			}
+		}()
+		defer func() {
+			close(quit)
+			<-done
+		}()
+		c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, UntilEnd: true, Node: at(tw)})
+		// It may have something to tell, and cannot yet.
+		some, cancel := context.WithTimeout(ctx, 3*endQuiet)
+		defer cancel()
+		if _, err := c.Next(some); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Next: %v, want to wait for the node", err)
+		}
+		heal()
+		if _, err := c.Next(ctx); err != io.EOF || !c.hasMetAll() {
+			t.Errorf("Next: %v, want EOF after the node has connected", err)
 		}
 	})
 	t.Run("many partitions", func(t *testing.T) {
