@@ -702,10 +702,12 @@ func (c *Consumer) meet(m *zmqwire.Message) *partition {
 		first, claimed = c.first(topic, address, m.Sequence), m.Kind != zmqwire.Record
 	} else if c.reset != Earliest && !c.node.Newcomer(address, since) {
 		switch m.Kind {
+		// Nothing can follow the highest sequence there is.
 		case zmqwire.Record:
-			first = m.Sequence
+			if first = m.Sequence; first+1 == 0 {
+				return nil
+			}
 		case zmqwire.Head:
-			// The highest sequence there is would make the first record of what follows it.
 			if first, claimed = m.Sequence+1, true; first == 0 {
 				return nil
 			}

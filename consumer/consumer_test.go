@@ -164,6 +164,7 @@ func TestGaps(t *testing.T) {
 		{"a HEAD that lies", Latest, []say{{head, 1 << 63}, {record, 0}, {record, 1}}, nil, lines(0, 2)},
 		{"a HEAD that lies more", Latest, []say{{head, 1<<64 - 2}, {record, 5}, {record, 6}}, nil, lines(5, 7)},
 		{"the highest HEAD there can be", Latest, []say{{head, 1<<64 - 1}, {record, 5}, {record, 6}}, nil, lines(5, 7)},
+		{"the highest record there can be", Latest, []say{{record, 1<<64 - 1}, {record, 5}, {record, 6}}, nil, lines(5, 7)},
 		{"latest record begins with a HEAD's", LatestRecord, []say{{head, 4}, {head, 4}, {record, 5}}, []string{"4 1"}, lines(4, 6)},
 		{"latest record begins with a record", LatestRecord, []say{{record, 5}, {head, 5}, {record, 6}}, nil, lines(5, 7)},
 		{"latest record and a HEAD that lies", LatestRecord, []say{{head, 1 << 63}, {record, 5}, {record, 6}}, nil, lines(5, 7)},
