@@ -732,7 +732,7 @@ func (c *Consumer) record(s source, sequence uint64, content []byte) {
 		if c.first != nil {
 			first = c.first(p.Topic, p.Partition, sequence)
 		}
-		if sequence < p.Next() && first < p.Next() {
+		if !p.proved && sequence < p.Next() && first < p.Next() {
 			c.early -= int64(p.Forget())
 			p.Restart(first)
 			p.Saw(sequence)

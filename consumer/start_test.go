@@ -167,3 +167,19 @@ func TestPrefix(t *testing.T) {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 }
+
+// A live record that comes late, behind what stores have given already, is nothing new, and no reason to begin again.
+func TestStartIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	c := open(t, Config{Topics: []string{"hello"}, Start: sequence(7), Node: at(tw)})
+	p := visit(t, tw, c, "P", answerer)
+	p.Say(of(zmqwire.DirectHead, c, 9, ""))
+	got := read(t, c, 3)
+	p.Say(of(zmqwire.Record, c, 8, content(8)))
+	p.Say(of(zmqwire.Record, c, 10, content(10)))
+	got = append(got, read(t, c, 1)...)
+	if diff := cmp.Diff(lines(7, 11), got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
