@@ -80,6 +80,9 @@ func (c *Consumer) search(p *partition, h *hole, now time.Time) {
 		h.lost = h.probe
 		h.step *= 2
 	}
+	if given && first <= h.lost {
+		h.lost = h.at // what was given up came after all
+	}
 	known := p.Next() + p.Missing()
 	switch {
 	case given && first-h.lost == 1:

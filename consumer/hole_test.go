@@ -122,3 +122,31 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// What comes after the search has gone on without it ends the search.
+func TestHoleAnsweredLate(t *testing.T) {
+	c := still(t, Config{SkipAfter: time.Second})
+	c.log = slog.New(slog.DiscardHandler)
+	p := &partition{Order: zmqwire.NewOrder("hello", "P", 0)}
+	p.Saw(9)
+	now := time.Now()
+	h := &hole{at: 0, since: now}
+	c.holes = map[*partition]*hole{p: h}
+	for range 3 {
+		c.search(p, h, now)
+		now = now.Add(probePatience)
+	}
+	if h.lost == 0 || h.probe <= h.lost {
+		t.Fatalf("the search is at %+v, want it to have gone on", *h)
+	}
+	c.early += int64(p.Keep(1, []byte(content(1))))
+	for range 3 {
+		if c.holes[p] != nil {
+			c.search(p, h, now)
+		}
+		now = now.Add(probePatience)
+	}
+	if p.Next() != 2 || p.skipped != 0 || c.Stats().Skipped != 1 {
+		t.Errorf("next %d, %d skipped, want 2 and 1: %+v", p.Next(), c.Stats().Skipped, *h)
+	}
+}
