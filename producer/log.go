@@ -22,6 +22,7 @@ type log struct {
 	spare   []*zmqwire.Run // empty ones, for the next records
 	acked   uint64         // records before it are acked
 	sent    uint64         // records before it were sent
+	missed  uint64         // those of them that some peers have to ask for end here
 	next    uint64         // the sequence of the next record
 	bytes   int64          // that the runs take
 	most    int64          // bound of bytes
@@ -107,6 +108,13 @@ func (l *log) markSent(records int) {
 	if l.closed {
 		l.tell()
 	}
+}
+
+// markMissed notes that so many more records will not be sent to everybody: who lacks them has to ask.
+func (l *log) markMissed(records int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.missed = l.sent + uint64(records)
 }
 
 // ack drops the first so many records, all of which were sent; those acked before change nothing.

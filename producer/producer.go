@@ -279,13 +279,15 @@ func (p *Producer) Close(ctx context.Context) error {
 		l.close()
 		l.mu.Lock()
 		// What Close waits for to reach the end.
-		done := &l.acked
-		if p.unacked {
-			done = &l.sent
+		done := func() uint64 {
+			if p.unacked && l.acked >= l.missed {
+				return l.sent
+			}
+			return l.acked
 		}
-		for *done < l.next && p.running() && l.wait(ctx) == nil {
+		for done() < l.next && p.running() && l.wait(ctx) == nil {
 		}
-		unacked := l.next - *done
+		unacked := l.next - done()
 		l.mu.Unlock()
 		p.stopping.Store(true)
 		p.node.Wake()
@@ -464,6 +466,7 @@ func (p *Producer) publish(now time.Time) error {
 		if n < to-from && !p.rejoin.IsZero() {
 			// libzmq leaves out a peer whose queue is full; whose bytes use up the load cannot be told. So these records
 			// are published to nobody: the HEAD makes everyone ask, and each is answered at its own pace.
+			p.log.markMissed(to - from)
 			p.log.markSent(to - from)
 			p.nextHead = now
 			return nil
