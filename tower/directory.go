@@ -11,6 +11,7 @@ import (
 // being, libzmq does not begin to connect.
 const (
 	ErrPeers   zmqwire.Fault = "more peers than allowed"
+	ErrMoves   zmqwire.Fault = "node that changes its endpoint too often"
 	ErrHost    zmqwire.Fault = "host name not resolved"
 	ErrConnect zmqwire.Fault = "peer not connected"
 )
@@ -30,7 +31,12 @@ type peer struct {
 	endpoint zmqwire.Endpoint
 	since    time.Time // when it was first heard of
 	heard    time.Time // and last
+	moved    time.Time // when its endpoint changed last
 }
+
+// moveGap is how long a node stays at least where it said that it is: to go along with each change at once would keep
+// others waiting for their connections.
+const moveGap = time.Second
 
 func newDirectory(most int, timeout time.Duration) *directory {
 	return &directory{
@@ -56,7 +62,10 @@ func (d *directory) heard(a zmqwire.Announcement, now time.Time, changes []chang
 		d.peers[a.Address] = p
 		changes = d.use(a.Endpoint, changes)
 		news = true
+	case p.endpoint != a.Endpoint && now.Sub(p.moved) < moveGap:
+		return changes, false, ErrMoves
 	case p.endpoint != a.Endpoint:
+		p.moved = now
 		changes = d.release(p.endpoint, changes)
 		p.endpoint = a.Endpoint
 		changes = d.use(a.Endpoint, changes)

@@ -52,7 +52,9 @@ func TestDirectory(t *testing.T) {
 		{"a peer moves and comes back", []step{
 			{0, "A=x", "+x new"},
 			{1, "A=y", "-x +y new"},
-			{2, "A=x", "-y +x new"},
+			{moveGap, "A=x", "often"},
+			{1 + moveGap, "A=x", "-y +x new"},
+			{2 + moveGap, "A=x", ""},
 		}},
 		{"a successor at the same endpoint", []step{
 			{0, "A=x", "+x new"},
@@ -118,6 +120,9 @@ func TestDirectory(t *testing.T) {
 			}
 			if errors.Is(err, ErrPeers) {
 				follows = append(follows, "full")
+			}
+			if errors.Is(err, ErrMoves) {
+				follows = append(follows, "often")
 			}
 			if diff := cmp.Diff(step.follows, strings.Join(follows, " ")); diff != "" {
 				t.Errorf("%s, step %d, %s (-want +got):\n%s", test.name, i, step.happens, diff)
