@@ -166,7 +166,7 @@ func TestClaimsAreBoundedAndForgotten(t *testing.T) {
 		t.Errorf("%d partitions, %d claims are left", len(w.partitions), w.claims)
 	}
 	ask()
-	if n := w.backlog.Len(); n != 0 {
+	if n := w.backlog.Len() + w.copies.Len(); n != 0 {
 		t.Errorf("%d forgotten partitions are still to be fetched", n)
 	}
 

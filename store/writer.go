@@ -61,10 +61,12 @@ type writer struct {
 	sources    map[string]source     // by record header
 	lastHeader []byte
 	last       source
-	backlog    zmqwire.Backlog
-	claims     int       // partitions without a record
-	nextCopy   time.Time // when to ask the other stores for their heads
-	news       bool      // since the last survey a store came, or was asked for its heads
+	backlog    zmqwire.Backlog // of partitions in which something is published
+	copies     zmqwire.Backlog // of the others
+	pace       pace            // of copies
+	claims     int             // partitions without a record
+	nextCopy   time.Time       // when to ask the other stores for their heads
+	news       bool            // since the last survey a store came, or was asked for its heads
 	nextSurvey time.Time
 	nextForget time.Time
 	pending    []*partition // those with runs to commit
@@ -89,6 +91,7 @@ type partition struct {
 	stored uint64         // records before it are on disk
 	owed   bool           // an ACK is to be sent again
 	heard  bool           // since forgetIdle looked last
+	live   bool           // its producer was heard
 	owner  tower.Owner    // who may say what is live
 }
 
@@ -245,6 +248,7 @@ func (w *writer) meet(now time.Time) error {
 			}
 		case zmqwire.Fetch:
 			w.backlog.Came(address)
+			w.copies.Came(address)
 		case zmqwire.GetHeads:
 			if soon := now.Add(copyAfter); address == "" && soon.Before(w.nextCopy) {
 				w.nextCopy = soon
@@ -323,10 +327,20 @@ func (w *writer) hear(frames [][]byte) error {
 		if m.Kind == zmqwire.Head && m.Sequence < p.stored {
 			w.owe(p)
 		}
+		p.live = p.live || m.Kind == zmqwire.Head
 		p.Saw(m.Sequence)
-		w.backlog.Add(&p.Order)
+		w.lacks(p)
 	}
 	return nil
+}
+
+// lacks puts a partition that is behind where it is fetched.
+func (w *writer) lacks(p *partition) {
+	if p.live {
+		w.backlog.Add(&p.Order)
+	} else {
+		w.copies.Add(&p.Order)
+	}
 }
 
 // partition finds the partition that a message is about; one that was not heard of for a while goes on where the
@@ -380,6 +394,8 @@ func (w *writer) forgetIdle() {
 // record takes a record of a known partition: to be committed, to be kept until its turn, or to be fetched later.
 func (w *writer) record(s source, sequence uint64, content []byte) {
 	p := s.partition
+	p.live = p.live || s.live
+	w.pace.took(p.live, len(content))
 	switch next := p.Next(); {
 	case sequence < next:
 		// Its ACK may have been lost.
@@ -405,7 +421,7 @@ func (w *writer) record(s source, sequence uint64, content []byte) {
 	default:
 		p.Saw(sequence)
 	}
-	w.backlog.Add(&p.Order)
+	w.lacks(p)
 }
 
 // take appends a partition's next record to what is to be committed.
@@ -518,12 +534,17 @@ func (w *writer) ack(p *partition) {
 
 // fetch asks for what is missing and returns when to ask again.
 func (w *writer) fetch(now time.Time) time.Duration {
-	return w.backlog.Ask(now, fetchBytes, func(o *zmqwire.Order, first uint64, count uint32) {
+	ask := func(o *zmqwire.Order, first uint64, count uint32) {
 		w.say(&zmqwire.Message{
 			Kind: zmqwire.Fetch, Routing: []byte(o.Partition), Address: []byte(w.node.Address()),
 			Subject: []byte(o.Topic), Sequence: first, Count: count,
 		})
-	})
+	}
+	wait := w.backlog.Ask(now, fetchBytes, ask)
+	if budget := w.pace.allow(now); budget > 0 {
+		return min(wait, w.copies.Ask(now, budget, ask))
+	}
+	return min(wait, paceWait)
 }
 
 // survey leaves for Stats, about once a second, how the writer stands.
@@ -533,6 +554,8 @@ func (w *writer) survey(now time.Time) {
 	}
 	w.nextSurvey = now.Add(longWait)
 	behind, unanswered := w.backlog.Lacking()
+	copying, inVain := w.copies.Lacking()
+	behind, unanswered = behind+copying, unanswered+inVain
 	w.stats.behind.Store(int64(behind))
 	w.stats.unanswered.Store(int64(unanswered))
 	w.stats.pending.Store(int64(w.bytes))

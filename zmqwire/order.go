@@ -38,7 +38,7 @@ type Order struct {
 	patient time.Duration // how long to wait from then
 	size    int           // a record's usual size, once there was one
 
-	listed bool // it stands in a Backlog
+	list *Backlog // in which it stands
 }
 
 // NewOrder begins a partition with the record that is to come first.
@@ -238,12 +238,13 @@ type Backlog struct {
 	waiting  []*Order
 }
 
-// Add puts a partition into the backlog when it is behind and not yet there.
+// Add puts a partition into the backlog when it is behind and not yet there. It leaves another one, where it is counted
+// until that is asked.
 func (b *Backlog) Add(o *Order) {
-	if o.listed || !o.Behind() {
+	if o.list == b || !o.Behind() {
 		return
 	}
-	o.listed = true
+	o.list = b
 	if len(b.fetching) < backlogTurns {
 		b.fetching = append(b.fetching, o)
 	} else {
@@ -279,15 +280,13 @@ func (b *Backlog) Len() int { return len(b.fetching) + len(b.waiting) }
 // Lacking tells how many partitions lack records that may still come, and how many lack what nobody gave for some
 // seconds, though it was asked for again and again. It looks at each of them.
 func (b *Backlog) Lacking() (hoped, unanswered int) {
-	for _, orders := range [][]*Order{b.fetching, b.waiting} {
-		for _, o := range orders {
-			switch {
-			case !o.Behind():
-			case o.from == o.next && o.patient == lastRetry:
-				unanswered++
-			default:
-				hoped++
-			}
+	for o := range b.All() {
+		switch {
+		case !o.Behind():
+		case o.from == o.next && o.patient == lastRetry:
+			unanswered++
+		default:
+			hoped++
 		}
 	}
 	return hoped, unanswered
@@ -300,8 +299,9 @@ func (b *Backlog) Ask(now time.Time, budget int, fetch func(o *Order, first uint
 	fetching := b.fetching[:0]
 	for _, o := range b.fetching {
 		switch {
+		case o.list != b:
 		case !o.Behind():
-			o.listed = false
+			o.list = nil
 		case len(b.waiting) > 0 && o.silent(now):
 			b.waiting = append(b.waiting, o)
 		default:
@@ -314,10 +314,12 @@ func (b *Backlog) Ask(now time.Time, budget int, fetch func(o *Order, first uint
 		o := b.waiting[0]
 		b.waiting[0] = nil
 		b.waiting = b.waiting[1:]
-		if o.Behind() {
+		switch {
+		case o.list != b:
+		case o.Behind():
 			b.fetching = append(b.fetching, o)
-		} else {
-			o.listed = false
+		default:
+			o.list = nil
 		}
 	}
 	// What was asked for in vain counts as on its way, and would use up the budget for ever. So those who get no answer

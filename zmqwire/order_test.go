@@ -522,3 +522,41 @@ func TestBacklogIsNotStarvedBySilentPartitions(t *testing.T) {
 		}
 	}
 }
+
+// A partition that is put into another backlog is asked for there, and not where it was, whether it had its turn there or
+// waited for one.
+func TestBacklogIsLeftForAnother(t *testing.T) {
+	const n = 2 * backlogTurns
+	first, orders := backlogOf(n, 100, 10)
+	var second Backlog
+	asked := func(b *Backlog, now time.Time) (names []string) {
+		b.Ask(now, 1<<30, func(o *Order, _ uint64, _ uint32) { names = append(names, o.Partition) })
+		slices.Sort(names)
+		return names
+	}
+	now := time.Now()
+	asked(first, now)
+	var want []string
+	for i := 0; i < n; i += 2 {
+		second.Add(orders[i])
+		want = append(want, orders[i].Partition)
+	}
+	now = now.Add(time.Hour)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, asked(&second, now)); diff != "" {
+		t.Errorf("asked for by the second (-want +got):\n%s", diff)
+	}
+	var got []string
+	for range 4 {
+		now = now.Add(time.Hour)
+		got = append(got, asked(first, now)...)
+	}
+	for _, name := range got {
+		if slices.Contains(want, name) {
+			t.Errorf("%s is asked for by the first, too", name)
+		}
+	}
+	if first.Len() != n/2 || second.Len() != n/2 {
+		t.Errorf("%d and %d in the backlogs, want %d each", first.Len(), second.Len(), n/2)
+	}
+}
