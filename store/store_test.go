@@ -1099,6 +1099,40 @@ func TestCloseUnderLoad(t *testing.T) {
 	}
 }
 
+// A commit waits for more while more comes, and only then.
+func TestGathers(t *testing.T) {
+	now := time.Now()
+	type step struct {
+		after time.Duration
+		bytes int
+		want  bool
+	}
+	for _, test := range []struct {
+		what  string
+		steps []step
+	}{
+		{"little", []step{{0, 1000, false}, {0, gatherFrom - 1, false}}},
+		{"much, and more", []step{{0, gatherFrom, true}, {gatherFor / 2, gatherTo - 1, true}, {0, gatherTo, false}}},
+		{"a pause", []step{{0, gatherFrom, true}, {gatherPause, gatherFrom, false}}},
+		{"too long", []step{{0, gatherFrom, true}, {gatherFor - 1, gatherFrom + 1, true}, {1, gatherFrom + 2, false}}},
+		{"all at once", []step{{0, gatherTo, false}}},
+	} {
+		w := &writer{}
+		at := now
+		for i, s := range test.steps {
+			at = at.Add(s.after)
+			w.bytes = s.bytes
+			if got := w.gathers(at); got != s.want {
+				t.Errorf("%s: step %d: %v", test.what, i, got)
+			}
+		}
+		w.committing = true
+		if w.bytes++; w.gathers(at) {
+			t.Errorf("%s: waits during a commit", test.what)
+		}
+	}
+}
+
 // What the node's goroutine does with each record of 100 bytes: the sockets and the disk are left out.
 func BenchmarkIngest(b *testing.B) {
 	w := writerAlone(b)

@@ -17,6 +17,12 @@ const (
 	// pendingBytes bounds what is received and not yet committed. Beyond it the writer stops listening to live
 	// records, and TCP slows the producers down to what the disk takes.
 	pendingBytes = 8 << 20
+	// A commit for which gatherFrom bytes are ready waits for gatherTo, as long as more comes without a pause, but not for
+	// longer than gatherFor: large commits cost less for each record.
+	gatherFrom  = 128 << 10
+	gatherTo    = 4 << 20
+	gatherFor   = 25 * time.Millisecond
+	gatherPause = time.Millisecond
 	// earlyBytes bounds the live records kept because records before them are missing.
 	earlyBytes = 64 << 20
 	// fetchBytes bounds what is asked for and not yet here.
@@ -75,7 +81,9 @@ type writer struct {
 	early      int          // bytes kept before their turn
 	spare      []*zmqwire.Run
 	committing bool
-	full       bool // the disk is: nothing is committed
+	gathered   int       // bytes when the writer looked last whether more comes
+	gathering  time.Time // since when it waits for more; zero when it does not
+	full       bool      // the disk is: nothing is committed
 	deaf       bool
 
 	commits   chan []*appended
@@ -196,14 +204,18 @@ func (w *writer) run(stopping func() bool) error {
 		if err := w.takeDone(); err != nil {
 			return err
 		}
-		w.handOver(now)
+		wait = longWait
+		if w.gathers(now) {
+			wait = gatherPause
+		} else {
+			w.handOver(now)
+		}
 		w.repeatAcks()
 		w.askStores(now)
 		if now.After(w.nextForget) {
 			w.forgetIdle()
 			w.nextForget = now.Add(forgetEvery)
 		}
-		wait = longWait
 		if !w.full {
 			wait = min(wait, w.fetch(now), max(0, w.nextCopy.Sub(now)))
 		}
@@ -447,6 +459,20 @@ func (w *writer) newRun(first uint64) *zmqwire.Run {
 	}
 	run.Reset(first)
 	return run
+}
+
+// gathers says whether to wait for more before the next commit.
+func (w *writer) gathers(now time.Time) bool {
+	came := w.bytes > w.gathered
+	w.gathered = w.bytes
+	if w.committing || !came || w.bytes < gatherFrom || w.bytes >= gatherTo {
+		w.gathering = time.Time{}
+		return false
+	}
+	if w.gathering.IsZero() {
+		w.gathering = now
+	}
+	return now.Sub(w.gathering) < gatherFor
 }
 
 // handOver gives what was taken to the committing goroutine, if that is idle and the disk has room, and decides whether
