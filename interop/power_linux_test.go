@@ -178,3 +178,50 @@ func TestPowerLossOfAStore(t *testing.T) {
 	store.end(syscall.SIGTERM, 0)
 	t.Logf("%d power losses, %d records checked, failed: %v", cuts, l.records, t.Failed())
 }
+
+// TestPowerLossOfTables does the same with a store that takes in what it can, while it writes a table.
+func TestPowerLossOfTables(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	c := newCluster(t)
+	dir := filepath.Join(d.dir, "db")
+	store := c.store(dir)
+	w := c.witness()
+	want, file := longLines(t, 40_000)
+	producer := c.start(nil, "produce", "hello", file)
+	cuts, records := 0, 0
+	further := func() (further bool) {
+		for _, n := range w.allAcked() {
+			further = n > uint64(records)
+		}
+		return further
+	}
+	for ; cuts < 2 && awaitTable(t, dir, producer, further); cuts++ {
+		store.signal(syscall.SIGSTOP)
+		eventually(t, "the store stands still", func() bool { return store.state() == 'T' })
+		heard := w.allAcked()
+		copied := d.copy()
+
+		after := newCluster(t)
+		left := after.store(filepath.Join(copied.dir, "db"))
+		got := after.all("hello")["hello/a"]
+		for partition, n := range heard {
+			if uint64(len(got)) < n || len(got) > len(want) {
+				t.Errorf("after a power loss: LOST: %d records of %s, of which %d were heard to be acked", len(got), partition, n)
+			} else {
+				equal(t, "after a power loss", partitions{"a": want[:len(got)]}, partitions{"a": got})
+			}
+		}
+		records = len(got)
+		t.Logf("%v acked, %d on the disk", heard, records)
+		left.end(syscall.SIGTERM, 0)
+		copied.unmount()
+		store.signal(syscall.SIGCONT)
+	}
+	if cuts == 0 && !raced {
+		t.Error("no table was written")
+	}
+	producer.mustEnd(0)
+	equal(t, "after all", partitions{"hello/a": want}, c.all("hello"))
+	store.end(syscall.SIGTERM, 0)
+}

@@ -60,6 +60,61 @@ func TestStoreRestarted(t *testing.T) {
 	}
 }
 
+// A store that is killed in the midst of a table has all that it has acked, and its database is sound.
+func TestStoreKilledWhileItWritesTables(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	dir := t.TempDir()
+	want, file := longLines(t, 40_000)
+	store := c.store(dir)
+	producer := c.start(nil, "produce", "hello", file)
+	killed := 0
+	for killed < 4 && awaitTable(t, dir, producer, func() bool { return true }) {
+		store.kill()
+		killed++
+		start(t, nil, "store", "verify", "--db", dir).mustEnd(0)
+		store = c.store(dir)
+	}
+	if killed == 0 && !raced {
+		t.Error("no table was written")
+	}
+	t.Logf("killed %d times", killed)
+	producer.mustEnd(0)
+	equal(t, "from the beginning", partitions{"hello/a": want}, c.all("hello"))
+	store.end(syscall.SIGTERM, 0)
+	start(t, nil, "store", "verify", "--db", dir).mustEnd(0)
+}
+
+// longLines gives lines of which a table holds few, and a file of them.
+func longLines(t *testing.T, n int) (want []string, file string) {
+	t.Helper()
+	want = lines("a", n)
+	for i := range want {
+		want[i] += strings.Repeat(" 123456789", 150)
+	}
+	file = filepath.Join(t.TempDir(), "lines")
+	if err := os.WriteFile(file, []byte(strings.Join(want, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return want, file
+}
+
+// awaitTable waits until the store in a folder writes a table while a condition holds; false when the producer has ended.
+func awaitTable(t *testing.T, dir string, producer *process, condition func() bool) (writes bool) {
+	t.Helper()
+	eventually(t, "a table, or the end", func() bool {
+		tables, _ := filepath.Glob(filepath.Join(dir, "table-*.tmp"))
+		select {
+		case <-producer.ended:
+			return true
+		default:
+			writes = len(tables) > 0 && condition()
+			return writes
+		}
+	})
+	return writes
+}
+
 // A tower is needed to meet, and for nothing else.
 func TestTowerRestarted(t *testing.T) {
 	t.Parallel()

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 const (
@@ -82,7 +80,7 @@ func (c *control) run() {
 func (c *control) serve(guest net.Conn) {
 	defer os.RemoveAll(c.checkpoint())
 	answer := "ok"
-	if err := guard(func() error { return c.db.pebble.Checkpoint(c.checkpoint(), pebble.WithFlushedWAL()) }); err != nil {
+	if err := c.db.checkpoint(c.checkpoint()); err != nil {
 		answer = plain(err)
 	}
 	if _, err := fmt.Fprintln(guest, answer); err == nil {

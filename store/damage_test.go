@@ -34,14 +34,16 @@ type kept map[[2]string][]string
 // of several partitions. unfinished is called before the database is closed.
 func makeStore(t testing.TB, dir string, size int, unfinished func()) kept {
 	t.Helper()
-	db, err := openDatabase(dir, true, slog.New(slog.DiscardHandler))
+	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	const turns = 600 // Pebble looks for a flipped bit in the square of the time that reading a commit takes
+	perTurn := 2 * size / turns / 8
+	db.tableFrom = perTurn // some of the largest become tables
 	commits := db.newCommits()
 	dice := rand.New(rand.NewPCG(1, 2))
 	want := make(kept)
-	const turns = 600 // Pebble looks for a flipped bit in the square of the time that reading a commit takes
 	for turn := range turns {
 		var appends []*appended
 		for p := range 8 {
@@ -54,7 +56,7 @@ func makeStore(t testing.TB, dir string, size int, unfinished func()) kept {
 			}
 			a := &appended{partition: &partition{Order: zmqwire.NewOrder(name[0], name[1], 0)}}
 			run := &zmqwire.Run{First: uint64(len(want[name]))}
-			for n := dice.IntN(2*size/turns/8) + 1; n > 0; {
+			for n := dice.IntN(perTurn) + 1; n > 0; {
 				content := fmt.Sprintf("%d of %q ", len(want[name]), name)
 				content += strings.Repeat(string(rune('a'+dice.IntN(26))), dice.IntN(300))
 				if run.Full(len(content)) {
@@ -78,6 +80,9 @@ func makeStore(t testing.TB, dir string, size int, unfinished func()) kept {
 		}
 	}
 	commits.close()
+	if n := db.pebble.Metrics().Ingest.Count; n < 10 {
+		t.Fatalf("%d commits became tables, want some", n)
+	}
 	if unfinished != nil {
 		if err := db.pebble.LogData(nil, pebble.Sync); err != nil {
 			t.Fatal(err)
@@ -108,7 +113,7 @@ func readStore(t testing.TB, dir string) (got kept, failures []error) {
 	}
 	defer db.pebble.Close()
 	got = make(kept)
-	heads, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{headPrefix}, UpperBound: []byte{headPrefix + 1}})
+	heads, err := db.iterate(headPrefix)
 	if err != nil {
 		t.Fatal(err)
 	}

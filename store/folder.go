@@ -126,7 +126,7 @@ func (f *folder) open() (d *database, err error) {
 	}
 	version := string(value)
 	closer.Close()
-	if version != formatVersion {
+	if !readable(version) {
 		d.pebble.Close()
 		return nil, &versionError{f.dir, version}
 	}

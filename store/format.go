@@ -16,6 +16,7 @@ import (
 //	'v'                                        the version of this format, as text
 //	'h' topic NUL address NUL                  how many records the partition has (8): its head is one less
 //	'r' topic NUL address NUL first (8)        a run: the records from sequence first on
+//	't' topic NUL address NUL                  nothing: a crash may have left runs behind the head ([commits.putTables])
 //
 // A run:
 //
@@ -29,18 +30,22 @@ import (
 //
 // A record is found by seeking the last key at or below its sequence.
 //
-// Invariant: a partition's runs hold the sequences from 0 to its head without holes or overlaps. Runs and head change in
-// one commit.
+// Invariant: a partition's runs hold the sequences from 0 to its head without holes or overlaps, and where it is marked,
+// perhaps some behind.
 
 const (
-	formatVersion = "1"
+	formatVersion = "2"
+	oldVersion    = "1" // has no marks
 
 	versionKey   = "v"
 	headPrefix   = 'h'
 	runPrefix    = 'r'
+	markPrefix   = 't'
 	runHeader    = 8
 	sequenceSize = 8
 )
+
+func readable(version string) bool { return version == formatVersion || version == oldVersion }
 
 // ErrDamaged is wrapped by errors about stored bytes that are not what was written.
 var ErrDamaged = errors.New("stored data is damaged")
@@ -55,6 +60,9 @@ func appendPartition(dst []byte, prefix byte, topic, address string) []byte {
 	dst = append(dst, address...)
 	return append(dst, 0)
 }
+
+// under gives the key that stands at the same place under another prefix: of a partition's head, runs or mark.
+func under(prefix byte, key []byte) []byte { return append([]byte{prefix}, key[1:]...) }
 
 func appendRunKey(dst []byte, topic, address string, first uint64) []byte {
 	return binary.BigEndian.AppendUint64(appendPartition(dst, runPrefix, topic, address), first)

@@ -80,7 +80,7 @@ func TestRunBytes(t *testing.T) {
 	if diff := cmp.Diff(want, string(key)+" -> "+string(value)); diff != "" {
 		t.Errorf("key and value (-want +got):\n%s", diff)
 	}
-	if formatVersion != "1" {
+	if formatVersion != "2" {
 		t.Error("a new version of the format: change the bytes above with it")
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
@@ -25,11 +27,15 @@ import (
 type powerTrial struct {
 	t *testing.T
 	*rand.Rand
-	fs     *vfs.MemFS
-	w      *writer
-	acked  map[string]uint64
-	cuts   int
-	tested int // records compared
+	fs        *vfs.MemFS
+	tableFrom int          // how many bytes of a partition make a table
+	left      atomic.Int64 // operations on files until the power is cut; negative when it is not to be
+	loss      vfs.CrashCloneCfg
+	during    chan *vfs.MemFS // what that left
+	w         *writer
+	acked     map[string]uint64
+	cuts      int
+	tested    int // records compared
 }
 
 // powerContent is a record's bytes; some are longer than a run and than a block of Pebble's log.
@@ -51,7 +57,11 @@ func (p *powerTrial) database(fs vfs.FS) *database {
 	if err != nil {
 		p.t.Fatalf("after %d cuts the database does not open: %v", p.cuts, err)
 	}
-	return &database{pebble: db, sync: pebble.Sync, log: log}
+	d := &database{pebble: db, fs: fs, sync: pebble.Sync, log: log, tableFrom: p.tableFrom}
+	if err := d.completeHeads(); err != nil {
+		p.t.Fatalf("after %d cuts the heads cannot be completed: %v", p.cuts, err)
+	}
+	return d
 }
 
 // open starts a writer over what the file system holds.
@@ -62,7 +72,14 @@ func (p *powerTrial) open() {
 		Pub: []string{nowhere}, Sub: []string{nowhere}, Bind: "tcp://127.0.0.1:*", Logger: slog.New(slog.DiscardHandler),
 	}
 	var err error
-	if p.w, err = newWriter(config, p.database(p.fs), &counters{}); err != nil {
+	p.left.Store(-1)
+	fs := errorfs.Wrap(p.fs, errorfs.InjectorFunc(func(errorfs.Op) error {
+		if p.left.Add(-1) == 0 {
+			p.during <- p.fs.CrashClone(p.loss)
+		}
+		return nil
+	}))
+	if p.w, err = newWriter(config, p.database(fs), &counters{}); err != nil {
 		p.t.Fatal(err)
 	}
 	p.w.committer.Go(p.w.commit)
@@ -73,6 +90,14 @@ func (p *powerTrial) close() {
 	p.w.committer.Wait()
 	p.w.node.Close()
 	p.w.db.close()
+}
+
+// restart goes on with what a power loss left.
+func (p *powerTrial) restart(left *vfs.MemFS) {
+	p.t.Helper()
+	p.close()
+	p.fs = left
+	p.open()
 }
 
 // publish gives the writer each partition's next records, a few of them twice or too early.
@@ -109,9 +134,31 @@ func (p *powerTrial) hearAcks() {
 // cut is the file system as a power loss at this moment leaves it.
 func (p *powerTrial) cut() *vfs.MemFS {
 	p.cuts++
-	return p.fs.CrashClone(vfs.CrashCloneCfg{
+	return p.fs.CrashClone(p.unsynced())
+}
+
+// unsynced is how much is left of what was not synced.
+func (p *powerTrial) unsynced() vfs.CrashCloneCfg {
+	return vfs.CrashCloneCfg{
 		UnsyncedDataPercent: []int{0, 0, 50, 100}[p.IntN(4)], RNG: rand.New(rand.NewPCG(p.Uint64(), 0)),
-	})
+	}
+}
+
+// commit commits what was published, if anything was, and cuts the power on the way.
+func (p *powerTrial) commit() (done committed, during *vfs.MemFS) {
+	p.loss = p.unsynced()
+	p.left.Store(1 + p.Int64N(20))
+	p.w.handOver(time.Now())
+	if !p.w.committing {
+		p.left.Store(-1)
+		return committed{}, nil
+	}
+	done = <-p.w.done
+	if p.left.Swap(-1) > 0 {
+		return done, p.cut()
+	}
+	p.cuts++
+	return done, <-p.during
 }
 
 // check opens what a power loss left.
@@ -138,23 +185,27 @@ func (p *powerTrial) check(fs *vfs.MemFS, partitions int) {
 // some hundred times, and 50 times more for each round of DAFKA_TORTURE.
 func TestPowerLossAtEachCommit(t *testing.T) {
 	t.Parallel()
-	cuts := 300
+	cuts := 900
 	if rounds, err := strconv.Atoi(os.Getenv("DAFKA_TORTURE")); err == nil {
 		cuts += 50 * rounds
 	}
 	total, tested, restarts := 0, 0, 0
 	for seed := uint64(0); total < cuts; seed++ {
 		p := &powerTrial{t: t, Rand: rand.New(rand.NewPCG(seed, 4)), fs: vfs.NewCrashableMem(), acked: make(map[string]uint64)}
+		p.during = make(chan *vfs.MemFS, 1)
+		p.tableFrom = []int{ownTableBytes, 1, 3000}[seed%3]
 		partitions := 1 + p.IntN(4)
 		p.open()
 		for p.cuts < 150 {
 			p.publish(partitions)
-			p.w.handOver(time.Now())
 			p.w.repeatAcks()
 			p.hearAcks()
-			if p.w.committing {
-				during := p.cut()
-				done := <-p.w.done
+			if done, during := p.commit(); p.w.committing {
+				if p.IntN(4) == 0 {
+					p.restart(during)
+					restarts++
+					continue
+				}
 				before := p.cut()
 				if err := p.w.settle(done); err != nil {
 					t.Fatal(err)
@@ -167,11 +218,7 @@ func TestPowerLossAtEachCommit(t *testing.T) {
 			after := p.cut()
 			p.check(after, partitions)
 			if p.IntN(10) == 0 {
-				// What was left is what the store goes on with.
-				after := p.cut()
-				p.close()
-				p.fs = after
-				p.open()
+				p.restart(p.cut())
 				restarts++
 			}
 		}

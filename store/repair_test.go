@@ -178,13 +178,13 @@ func TestOfflineErrors(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(ofC, "CURRENT"), []byte("MANIFEST-000002\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	makeRuns(t, future, func(db *pebble.DB) error { return db.Set([]byte(versionKey), []byte("2"), pebble.Sync) })
+	makeRuns(t, future, func(db *pebble.DB) error { return db.Set([]byte(versionKey), []byte("3"), pebble.Sync) })
 	for _, test := range []struct{ what, dir, want string }{
 		{"a store that runs", used, "in use by a running store: stop it first"},
 		{"no folder", filepath.Join(empty, "nothing"), "there is no folder"},
 		{"an empty folder", empty, "holds no store's database"},
 		{"a C store's folder", ofC, "dafka store import --leveldb"},
-		{"a later format", future, `format "2"`},
+		{"a later format", future, `format "3"`},
 	} {
 		before := map[string]string{}
 		if test.dir != used {

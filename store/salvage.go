@@ -409,6 +409,7 @@ type tally struct {
 	topic, address string
 	records        uint64 // sound: from 0 up to it, without a hole
 	known          uint64 // there were so many, says the head, or a run behind a hole
+	marked         bool   // a crash may have left runs behind the head
 	fault          string // the first thing wrong
 }
 
@@ -430,7 +431,7 @@ func (c *contents) partition(key []byte) (*tally, error) {
 
 // head takes note of a partition's head. It returns nil when that is damaged.
 func (c *contents) head(key, value []byte) error {
-	runs := append([]byte{runPrefix}, key[1:]...)
+	runs := under(runPrefix, key)
 	t, err := c.partition(runs)
 	if err != nil {
 		return err
@@ -488,7 +489,7 @@ func (s *salvage) tally(ctx context.Context, keep func(topic, address string, co
 		switch {
 		case string(key) == versionKey:
 			c.ours = true
-			if string(value) != formatVersion {
+			if !readable(string(value)) {
 				return &versionError{version: string(value)}
 			}
 		case len(key) > 0 && key[0] == headPrefix:
@@ -501,6 +502,8 @@ func (s *salvage) tally(ctx context.Context, keep func(topic, address string, co
 			if err := c.run(key, value, &stored, keep); err != nil {
 				return err
 			}
+		case len(key) > 0 && key[0] == markPrefix:
+			// The runs that it is about are read anyway.
 		default:
 			c.strange++
 		}

@@ -64,7 +64,11 @@ func databaseOver(t testing.TB, fs vfs.FS) *database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &database{pebble: db, sync: pebble.Sync, log: log}
+	d := &database{pebble: db, fs: fs, sync: pebble.Sync, log: log, tableFrom: ownTableBytes}
+	if err := d.completeHeads(); err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // nowhere is a node whose tower does not exist.
@@ -981,7 +985,7 @@ func TestOpenErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(db.Set([]byte(key), []byte("2"), pebble.Sync), db.Close()); err != nil {
+		if err := errors.Join(db.Set([]byte(key), []byte("3"), pebble.Sync), db.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -1006,7 +1010,7 @@ func TestOpenErrors(t *testing.T) {
 		{"a folder below a file", filepath.Join(file, "db"), nil, []string{file, "not a directory"}},
 		{"another program's database", foreign, nil, []string{foreign, "not made by a Dafka store"}},
 		{"a C store's database", ofC, nil, []string{ofC, "perhaps by a C store"}},
-		{"a later format", future, nil, []string{future, `format "2"`}},
+		{"a later format", future, nil, []string{future, `format "3"`}},
 		{"no port for the writer", t.TempDir(), bind("tcp://127.0.0.1:65535"), []string{"want 1 to 65534"}},
 		{"bad endpoint", t.TempDir(), bind("nonsense"), []string{"bind nonsense"}},
 		{"bad tower", t.TempDir(), func(c *tower.NodeConfig) { c.Pub = []string{"here"} }, []string{"tower", `"here"`}},

@@ -114,6 +114,15 @@ type appended struct {
 	partition *partition
 	runs      []*zmqwire.Run
 	records   uint64 // how many the partition then has
+	table     bool   // the runs are a table of their own
+}
+
+// size is how many bytes of contents there are.
+func (a *appended) size() (size int) {
+	for _, run := range a.runs {
+		size += len(run.Contents)
+	}
+	return size
 }
 
 // committed is a commit's outcome.
