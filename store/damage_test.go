@@ -143,12 +143,8 @@ func readStore(t testing.TB, dir string) (got kept, failures []error) {
 
 // readPartition asks for record after record, as one who fetches.
 func readPartition(t testing.TB, db *database, topic, address string, records uint64) (contents []string, err error) {
-	r := reader{db: db}
-	runs, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{runPrefix}, UpperBound: []byte{runPrefix + 1}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer runs.Close()
+	r := finder{db: db}
+	defer r.close()
 	answers := zmqwire.Answers{}
 	answers.Add(&zmqwire.Message{
 		Kind: zmqwire.Fetch, Subject: []byte(topic), Routing: []byte(address), Address: []byte("R"), Count: uint32(records),
@@ -157,7 +153,7 @@ func readPartition(t testing.TB, db *database, topic, address string, records ui
 		answers.Serve(
 			func(c *zmqwire.Cursor) *zmqwire.Run {
 				var run *zmqwire.Run
-				if run, err = r.read(runs, c); run == nil && err == nil {
+				if run, err = r.find(c.Topic, c.Partition, c.Next()); run == nil && err == nil {
 					err = fmt.Errorf("record %d of %q %q is not there", c.Next(), topic, address)
 				}
 				return run
@@ -325,21 +321,29 @@ func TestDamageIsRepairedFromAnotherStore(t *testing.T) {
 	const atOnce = 10
 	sound := filepath.Join(t.TempDir(), "sound")
 	want := makeStore(t, sound, 2<<20, nil)
+	lost := uint64(0)
+	damaged := inBatches(t, atOnce, func(t *testing.T, dice *rand.Rand) {
+		lost += repairFromAnotherStore(t, dice, sound, want, atOnce)
+	})
+	t.Logf("%d stores damaged, repaired, and whole again; %d records came from another store", damaged, lost)
+}
+
+// inBatches runs a test as often as -rounds says, so many rounds at once, and ends when a batch fails. It returns how many
+// rounds these were.
+func inBatches(t *testing.T, atOnce int, test func(t *testing.T, dice *rand.Rand)) int {
+	t.Helper()
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
 	batches := max(1, *rounds/atOnce)
-	t.Logf("to repeat: go test ./store -run TestDamageIsRepairedFromAnotherStore -rounds %d -seed %d", batches*atOnce, *seed)
-	lost := uint64(0)
+	t.Logf("to repeat: go test ./store -run %s -rounds %d -seed %d", t.Name(), batches*atOnce, *seed)
 	for batch := range batches {
-		whole := t.Run(fmt.Sprint(batch), func(t *testing.T) {
-			lost += repairFromAnotherStore(t, rand.New(rand.NewPCG(*seed, uint64(batch))), sound, want, atOnce)
-		})
+		whole := t.Run(fmt.Sprint(batch), func(t *testing.T) { test(t, rand.New(rand.NewPCG(*seed, uint64(batch)))) })
 		if !whole {
 			t.FailNow()
 		}
 	}
-	t.Logf("%d stores damaged, repaired, and whole again; %d records came from another store", batches*atOnce, lost)
+	return batches * atOnce
 }
 
 // repairFromAnotherStore damages some copies of a sound store, repairs them, and lets them copy from one that is whole.

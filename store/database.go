@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +26,9 @@ type database struct {
 	room   room // of the writer
 
 	borders   borders
-	tableFrom int // how many bytes of a partition a commit must have to be a table
+	tableFrom int           // how many bytes of a partition a commit must have to be a table
+	suspects  chan []byte   // keys near which something is damaged
+	mended    atomic.Uint64 // tables
 
 	commit  sync.Mutex // held during a commit
 	copying bool       // a checkpoint is being made: no commit is a table; guarded by commit
@@ -43,11 +46,16 @@ const (
 )
 
 func openDatabase(dir string, noSync bool, log *slog.Logger) (*database, error) {
-	d := &database{fs: vfs.Default, sync: pebble.Sync, log: log, tableFrom: ownTableBytes}
+	d := &database{fs: vfs.Default, sync: pebble.Sync, log: log, tableFrom: ownTableBytes, suspects: make(chan []byte, 16)}
 	if noSync {
 		d.sync = pebble.NoSync
 	}
 	options := databaseOptions(log)
+	logged := options.EventListener.DataCorruption
+	options.EventListener.DataCorruption = func(info pebble.DataCorruptionInfo) {
+		logged(info)
+		d.suspect(info.Bounds.Start)
+	}
 	options.Experimental.SpanPolicyFunc = d.borders.policy
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
@@ -119,7 +127,7 @@ func databaseOptions(log *slog.Logger) *pebble.Options {
 // logDamage tells of damage on the disk, not of each attempt to read it.
 func logDamage(log *slog.Logger) func(error) {
 	return atMostEvery(logInterval, func(err error) {
-		log.Error("the database is damaged: records are left out until the store is stopped and repaired", "error", err.Error())
+		log.Error("the database is damaged: records are left out until other stores have given them again", "error", err.Error())
 	})
 }
 
@@ -198,6 +206,7 @@ func (d *database) recordsAt(key []byte) (uint64, error) {
 		return 0, nil
 	}
 	if err != nil {
+		d.suspect(key)
 		return 0, fmt.Errorf("read head: %w", err)
 	}
 	defer closer.Close()

@@ -17,6 +17,8 @@ const (
 	queueRecords = 4096
 	// stalledWait is when requesters whose queues were full are tried again.
 	stalledWait = time.Millisecond
+	// runsOpen is how long what the reader reads runs with stays open.
+	runsOpen = time.Second
 	// headsAtOnce is how many heads are told in one turn.
 	headsAtOnce = 512
 )
@@ -41,9 +43,7 @@ type reader struct {
 	stalled  bool // no requester has room
 	waits    zmqwire.Standstill
 	writer   string // the address of the store's other half
-	key      []byte
-	stored   zmqwire.Run // a run as it is in the database
-	gathered zmqwire.Run // a run made of small ones
+	runs     finder
 	stats    *counters
 	logged   func(error)
 }
@@ -80,6 +80,7 @@ func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader,
 	return &reader{
 		node: node, db: db, stats: stats,
 		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
+		runs:    finder{db: db},
 		message: zmqwire.Message{MaxTopics: limits.Topics},
 		answers: zmqwire.Answers{
 			MaxRequests: limits.Requests, MaxPeerBytes: limits.PeerBytes, MaxBytes: limits.Bytes,
@@ -97,6 +98,7 @@ func (r *reader) damaged(err error) {
 
 // run is the node. It returns when stopping says so.
 func (r *reader) run(stopping func() bool) error {
+	defer r.runs.close()
 	for !stopping() {
 		ready, err := r.node.Wait(r.idle(), func() bool { return stopping() || r.busy() && !r.stalled })
 		if err != nil {
@@ -119,6 +121,9 @@ func (r *reader) run(stopping func() bool) error {
 		}
 		if err := r.serve(); err != nil {
 			return err
+		}
+		if time.Since(r.runs.opened) > runsOpen {
+			r.runs.close()
 		}
 	}
 	return nil
@@ -231,15 +236,10 @@ func (r *reader) serve() error {
 	if err := r.node.Pub.Refuse(!r.waits.Over(now)); err != nil {
 		return err
 	}
-	records, err := r.db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{runPrefix}, UpperBound: []byte{runPrefix + 1}})
-	if err != nil {
-		return fmt.Errorf("read runs: %w", err)
-	}
-	defer records.Close()
 	var failure error
 	moved := r.answers.Serve(
 		func(c *zmqwire.Cursor) *zmqwire.Run {
-			run, err := r.read(records, c)
+			run, err := r.runs.find(c.Topic, c.Partition, c.Next())
 			if err != nil {
 				r.damaged(err)
 			}
@@ -258,55 +258,6 @@ func (r *reader) serve() error {
 	}
 	r.waits.Moved(moved || r.answers.Len() == 0, now)
 	return errors.Join(failure, r.flush())
-}
-
-// read finds the run that holds the cursor's next record; nil when it is not stored. Where a partition grew slowly its
-// runs are small, and it gathers some of them. The run lives until the next read or move of records.
-func (r *reader) read(records *pebble.Iterator, c *zmqwire.Cursor) (*zmqwire.Run, error) {
-	next := c.Next()
-	r.key = appendRunKey(r.key[:0], c.Topic, c.Partition, next)
-	partition := len(r.key) - sequenceSize
-	// The last key at or below next is the last below next + 1.
-	if !records.SeekLT(append(r.key, 0)) {
-		return nil, records.Error()
-	}
-	if !bytes.HasPrefix(records.Key(), r.key[:partition]) || len(records.Key()) != len(r.key) {
-		return nil, nil
-	}
-	if err := r.decode(records); err != nil {
-		return nil, err
-	}
-	if r.stored.End() <= next {
-		return nil, nil
-	}
-	if r.stored.Size() >= zmqwire.RunBytes/4 {
-		return &r.stored, nil
-	}
-	g := &r.gathered
-	g.Reset(r.stored.First)
-	for {
-		for i := range r.stored.Len() {
-			g.Append(r.stored.Content(i))
-		}
-		if !records.Next() || len(records.Key()) != len(r.key) || !bytes.HasPrefix(records.Key(), r.key[:partition]) {
-			return g, records.Error()
-		}
-		if g.Size()+len(records.Value()) > zmqwire.RunBytes {
-			return g, nil
-		}
-		// What is damaged ends this run; the next read of it says so.
-		if err := r.decode(records); err != nil || r.stored.First != g.End() {
-			return g, nil
-		}
-	}
-}
-
-func (r *reader) decode(records *pebble.Iterator) error {
-	value, err := records.ValueAndErr()
-	if err != nil {
-		return err
-	}
-	return decodeRun(records.Key(), value, &r.stored)
 }
 
 // sayMore ends an answer. A C consumer does not ask for more than it was told of; so when there is more, it is told.
@@ -341,7 +292,9 @@ func (r *reader) tellHeads() error {
 		}
 	}
 	if err := heads.Error(); err != nil {
-		return fmt.Errorf("read heads: %w", err)
+		// Who asked is told what could be read, and asks again.
+		r.damaged(err)
+		r.db.suspect(h.from)
 	}
 	told, err := r.node.Pub.Send(r.out)
 	if err != nil {

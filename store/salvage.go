@@ -33,6 +33,7 @@ import (
 type salvage struct {
 	tables, logs []string
 	fault        func(file string, err error) // hears what cannot be read; may hear of one file several times
+	enough       func() bool                  // asked after each fault, if not nil: whether to leave the table's rest
 	found        contents                     // so far
 	steps
 }
@@ -222,6 +223,9 @@ func (s *salvage) table(path string, lower, upper []byte) entries {
 				return
 			}
 			fault(err)
+			if s.enough != nil && s.enough() {
+				return
+			}
 			from = s.behind(ends, last, read)
 		}
 	}

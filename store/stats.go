@@ -16,6 +16,7 @@ type Stats struct {
 	Fetches    uint64 // requests for records
 	Answered   uint64 // records sent to those who asked
 	Damaged    uint64 // runs and heads that could not be read
+	Mended     uint64 // records that other stores gave again, in the place of damaged ones
 
 	PendingBytes int64 // received, and waiting for a commit to end; at 8 MiB the store lets producers wait
 	EarlyBytes   int64 // received before their turn, because records before them are missing
@@ -57,7 +58,7 @@ func (s *Store) Stats() Stats {
 	}
 	return Stats{
 		Records: c.records.Load(), Bytes: c.bytes.Load(), Duplicates: c.duplicates.Load(), Commits: c.commits.read(),
-		Fetches: c.fetches.Load(), Answered: c.answered.Load(), Damaged: c.damaged.Load(),
+		Fetches: c.fetches.Load(), Answered: c.answered.Load(), Damaged: c.damaged.Load(), Mended: c.mended.Load(),
 		PendingBytes: c.pending.Load(), EarlyBytes: c.early.Load(),
 		Behind: int(c.behind.Load()), Unanswered: int(c.unanswered.Load()), CaughtUp: c.caughtUp.is(time.Now()),
 		Disk: s.db.disk(), Towers: s.Connected(), Peers: s.writer.node.Peers(), Faults: faults,
@@ -74,11 +75,11 @@ func earlier(a, b time.Time) time.Time {
 
 // counters are what the store's goroutines leave for Stats.
 type counters struct {
-	records, bytes, duplicates, fetches, answered, damaged atomic.Uint64
-	pending, early, behind, unanswered                     atomic.Int64
-	writing, reading                                       zmqwire.Moment // when the goroutines last went round
-	commits                                                latency
-	caughtUp                                               caughtUp
+	records, bytes, duplicates, fetches, answered, damaged, mended atomic.Uint64
+	pending, early, behind, unanswered                             atomic.Int64
+	writing, reading                                               zmqwire.Moment // when the goroutines last went round
+	commits                                                        latency
+	caughtUp                                                       caughtUp
 }
 
 // withins are the times of which Latency tells.

@@ -2,7 +2,7 @@
 // is on disk, and answers those who ask for what it has.
 //
 // A store is two nodes of the cluster over one database: a writer, which records, and a reader, which answers, so that
-// neither waits for the other.
+// neither waits for the other. What of the database is damaged, a mender replaces.
 package store
 
 import (
@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/godafka/dafka/tower"
@@ -46,14 +45,16 @@ type Store struct {
 	db      *database
 	writer  *writer
 	reader  *reader
+	mender  *mender
 	control *control // nil when it cannot be
 	stats   counters
 
-	stopping atomic.Bool
-	closing  sync.Once
-	closed   chan struct{} // both nodes have ended
-	failure  error         // why, if not by Close; read after closed
-	result   error         // of Close
+	running context.Context // ends when the store is to end
+	end     context.CancelFunc
+	closing sync.Once
+	closed  chan struct{} // both nodes and the mender have ended
+	failure error         // why, if not by Close; read after closed
+	result  error         // of Close
 }
 
 // Open opens the database and starts the store's nodes. It does not wait for a tower. A folder that is in use, cannot
@@ -69,23 +70,35 @@ func Open(config Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s := &Store{closed: make(chan struct{})}
-	if s.db, err = openDatabase(config.Dir, config.NoSync, config.Node.Logger); err != nil {
+	db, err := openDatabase(config.Dir, config.NoSync, config.Node.Logger)
+	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	if s.reader, err = newReader(reading, s.db, &s.stats); err != nil {
-		return nil, fmt.Errorf("store: %w", errors.Join(err, s.db.close()))
+	s, err := start(db, reading, writing)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", errors.Join(err, db.close()))
 	}
-	if s.writer, err = newWriter(writing, s.db, &s.stats); err != nil {
-		return nil, fmt.Errorf("store: %w", errors.Join(err, s.reader.node.Close(), s.db.close()))
-	}
-	s.reader.writer = s.writer.node.Address()
-	if s.control, err = listenControl(config.Dir, s.db); err != nil {
+	if s.control, err = listenControl(config.Dir, db); err != nil {
 		config.Node.Logger.Warn("no backup can be made while this store runs", "error", err.Error())
 	}
+	return s, nil
+}
+
+// start starts a store's parts over a database.
+func start(db *database, reading, writing tower.NodeConfig) (s *Store, err error) {
+	s = &Store{db: db, closed: make(chan struct{})}
+	if s.reader, err = newReader(reading, db, &s.stats); err != nil {
+		return nil, err
+	}
+	if s.writer, err = newWriter(writing, db, &s.stats); err != nil {
+		return nil, errors.Join(err, s.reader.node.Close())
+	}
+	s.reader.writer = s.writer.node.Address()
+	s.mender = &mender{db: db, writer: s.writer, log: db.log, tried: make(map[string]attempt)}
 	now := time.Now()
 	s.stats.writing.Set(now)
 	s.stats.reading.Set(now)
+	s.running, s.end = context.WithCancel(context.Background())
 	go s.run()
 	return s, nil
 }
@@ -109,17 +122,19 @@ func split(config tower.NodeConfig) (reading, writing tower.NodeConfig, err erro
 
 // run runs both nodes. When one fails the other ends too: half a store would mislead everyone.
 func (s *Store) run() {
-	var nodes sync.WaitGroup
+	var parts sync.WaitGroup
 	var writing, reading error
-	nodes.Go(func() {
-		writing = s.writer.run(s.stopping.Load)
+	stopping := func() bool { return s.running.Err() != nil }
+	parts.Go(func() {
+		writing = s.writer.run(stopping)
 		s.stop()
 	})
-	nodes.Go(func() {
-		reading = s.reader.run(s.stopping.Load)
+	parts.Go(func() {
+		reading = s.reader.run(stopping)
 		s.stop()
 	})
-	nodes.Wait()
+	parts.Go(func() { s.mender.run(s.running) })
+	parts.Wait()
 	if err := errors.Join(writing, reading); err != nil {
 		s.failure = fmt.Errorf("store: %w", err)
 	}
@@ -127,7 +142,7 @@ func (s *Store) run() {
 }
 
 func (s *Store) stop() {
-	s.stopping.Store(true)
+	s.end()
 	s.writer.node.Wake()
 	s.reader.node.Wake()
 }

@@ -39,18 +39,13 @@ func openStore(t testing.TB, tw *tower.Tower, dir string) *Store {
 // openOver opens a store over a file system of the test's making.
 func openOver(t testing.TB, tw *tower.Tower, fs vfs.FS) *Store {
 	t.Helper()
-	s := &Store{closed: make(chan struct{}), db: databaseOver(t, fs)}
+	db := databaseOver(t, fs)
 	config := at(tw)
-	config.Logger = s.db.log
-	var err error
-	if s.reader, err = newReader(config, s.db, &s.stats); err != nil {
+	config.Logger = db.log
+	s, err := start(db, config, config)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if s.writer, err = newWriter(config, s.db, &s.stats); err != nil {
-		t.Fatal(err)
-	}
-	s.reader.writer = s.writer.node.Address()
-	go s.run()
 	t.Cleanup(func() { s.Close() })
 	return s
 }
@@ -1141,8 +1136,8 @@ func TestGathers(t *testing.T) {
 func BenchmarkIngest(b *testing.B) {
 	w := writerAlone(b)
 	go func() {
-		for appends := range w.commits {
-			w.done <- committed{appended: appends}
+		for task := range w.commits {
+			w.done <- committed{task, nil}
 		}
 	}()
 	defer close(w.commits)

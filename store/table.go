@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,10 +87,11 @@ func (c *commits) putTables(appends []*appended) error {
 		return err
 	}
 	// Pebble looks for a place among the tables that are there, and could not read one. The log takes what comes all the
-	// same.
+	// same, and the damaged table is for the mender.
 	for _, a := range appends {
 		if a.table {
 			a.table = false
+			c.db.suspect(appendRunKey(nil, a.partition.Topic, a.partition.Partition, a.runs[0].First))
 		}
 	}
 	return nil
@@ -146,6 +148,7 @@ func (d *database) completeHeads() error {
 			err = lastRun(runs, partition, &last)
 		}
 		if err != nil {
+			d.suspect(binary.BigEndian.AppendUint64(partition, math.MaxUint64))
 			continue // with its mark
 		}
 		if last.End() > records {

@@ -361,6 +361,14 @@ func TestTablesBesideDamage(t *testing.T) {
 	if n := db.pebble.Metrics().Ingest.Count; n != 0 {
 		t.Errorf("%d tables were put into the database: the damage did not matter", n)
 	}
+	select {
+	case key := <-db.suspects:
+		if want := appendPartition(nil, runPrefix, "hello", "P"); !strings.HasPrefix(string(key), string(want)) {
+			t.Errorf("%q is suspected, want one of %q", key, want)
+		}
+	default:
+		t.Error("nothing is suspected")
+	}
 }
 
 // A copy that is made while tables are put into the database is sound, and has all that was committed before.

@@ -86,7 +86,10 @@ type writer struct {
 	full       bool      // the disk is: nothing is committed
 	deaf       bool
 
-	commits   chan []*appended
+	loss   *loss      // whose gaps are being filled; nil when there is none
+	losses chan *loss // of the mender
+
+	commits   chan task
 	done      chan committed // capacity 1: the committing goroutine never waits for the node
 	committer sync.WaitGroup
 	stats     *counters
@@ -101,6 +104,7 @@ type partition struct {
 	heard  bool           // since forgetIdle looked last
 	live   bool           // its producer was heard
 	owner  tower.Owner    // who may say what is live
+	gap    *gap           // what of it is fetched again; nil when nothing is
 }
 
 // source is what a record's header says: the partition, and whether the record is live or was asked for.
@@ -125,10 +129,16 @@ func (a *appended) size() (size int) {
 	return size
 }
 
-// committed is a commit's outcome.
-type committed struct {
+// task is what the committing goroutine does at a time: it commits what was appended, or replaces a damaged table.
+type task struct {
 	appended []*appended
-	err      error
+	loss     *loss
+}
+
+// committed is a task's outcome.
+type committed struct {
+	task
+	err error
 }
 
 func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer, error) {
@@ -150,7 +160,8 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 		partitions: make(map[string]*partition),
 		producers:  make(map[string]*partition),
 		sources:    make(map[string]source),
-		commits:    make(chan []*appended),
+		losses:     make(chan *loss, 1),
+		commits:    make(chan task),
 		done:       make(chan committed, 1),
 		nextCopy:   time.Now().Add(copyEvery),
 		nextForget: time.Now().Add(forgetEvery),
@@ -172,11 +183,16 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 func (w *writer) commit() {
 	commits := w.db.newCommits()
 	defer commits.close()
-	for a := range w.commits {
-		begin := time.Now()
-		err := commits.commit(a)
-		w.stats.commits.add(time.Since(begin))
-		w.done <- committed{a, err}
+	for t := range w.commits {
+		var err error
+		if t.loss != nil {
+			err = w.db.replace(t.loss)
+		} else {
+			begin := time.Now()
+			err = commits.commit(t.appended)
+			w.stats.commits.add(time.Since(begin))
+		}
+		w.done <- committed{t, err}
 		w.node.Wake()
 	}
 }
@@ -213,6 +229,7 @@ func (w *writer) run(stopping func() bool) error {
 		if err := w.takeDone(); err != nil {
 			return err
 		}
+		w.beginMending(now)
 		wait = longWait
 		if w.gathers(now) {
 			wait = gatherPause
@@ -391,7 +408,7 @@ func (w *writer) partition(m *zmqwire.Message) (*partition, error) {
 // turn to be fetched: they are in the database, and whoever has more of them will say so again.
 func (w *writer) forgetIdle() {
 	for key, p := range w.partitions {
-		if p.heard || p.stored < p.Next() || p.owed || p.Behind() && !p.Asked(p.Next()) {
+		if p.heard || p.stored < p.Next() || p.owed || p.gap != nil || p.Behind() && !p.Asked(p.Next()) {
 			p.heard = false
 			continue
 		}
@@ -419,6 +436,10 @@ func (w *writer) record(s source, sequence uint64, content []byte) {
 	w.pace.took(p.live, len(content))
 	switch next := p.Next(); {
 	case sequence < next:
+		if p.gap != nil && !s.live {
+			w.mend(p.gap, sequence, content)
+			return
+		}
 		// Its ACK may have been lost.
 		w.stats.duplicates.Add(1)
 		if sequence < p.stored {
@@ -490,7 +511,12 @@ func (w *writer) handOver(now time.Time) {
 	if !w.committing {
 		w.full = !w.db.room.take(now, w.bytes)
 	}
-	if !w.committing && !w.full && len(w.pending) > 0 {
+	switch {
+	case w.committing || w.full:
+	case w.loss != nil && w.loss.left == 0:
+		w.committing = true
+		w.commits <- task{loss: w.loss}
+	case len(w.pending) > 0:
 		appends := make([]*appended, len(w.pending))
 		for i, p := range w.pending {
 			appends[i] = &appended{partition: p, runs: p.runs, records: p.Next()}
@@ -498,7 +524,7 @@ func (w *writer) handOver(now time.Time) {
 		}
 		w.pending, w.bytes = w.pending[:0], 0
 		w.committing = true
-		w.commits <- appends
+		w.commits <- task{appended: appends}
 	}
 	if deaf := w.full || w.bytes >= pendingBytes; deaf != w.deaf {
 		w.deaf = deaf
@@ -520,6 +546,12 @@ func (w *writer) takeDone() error {
 // settle acks what was committed, and keeps the runs for the next records.
 func (w *writer) settle(c committed) error {
 	w.committing = false
+	if c.loss != nil {
+		w.endMending(c.err)
+		if !errors.As(c.err, new(fatalError)) {
+			return nil
+		}
+	}
 	if c.err != nil {
 		return fmt.Errorf("commit: %w: nothing more is acked", c.err)
 	}
@@ -591,6 +623,9 @@ func (w *writer) survey(now time.Time) {
 	behind, unanswered := w.backlog.Lacking()
 	copying, inVain := w.copies.Lacking()
 	behind, unanswered = behind+copying, unanswered+inVain
+	if w.loss != nil && w.loss.left > 0 && now.Sub(w.loss.moved) > mendPatience {
+		w.endMending(errors.New("no other store gives all of what is lacking"))
+	}
 	w.stats.behind.Store(int64(behind))
 	w.stats.unanswered.Store(int64(unanswered))
 	w.stats.pending.Store(int64(w.bytes))

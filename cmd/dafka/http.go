@@ -200,6 +200,7 @@ var (
 		counter("store_fetches_total", "Requests for records.", func(s store.Stats) uint64 { return s.Fetches }),
 		counter("store_answered_records_total", "Records sent to those who asked.", func(s store.Stats) uint64 { return s.Answered }),
 		counter("store_damaged_total", "Reads of runs and heads that were damaged.", func(s store.Stats) uint64 { return s.Damaged }),
+		counter("store_mended_records_total", "Records that other stores gave again, in the place of damaged ones.", func(s store.Stats) uint64 { return s.Mended }),
 		gauge("store_pending_bytes", "Received and waiting for a commit; at 8 MiB producers wait.", func(s store.Stats) float64 { return float64(s.PendingBytes) }),
 		gauge("store_early_bytes", "Received before their turn, because records before them are missing.", func(s store.Stats) float64 { return float64(s.EarlyBytes) }),
 		gauge("store_behind_partitions", "Partitions of which records are missing that may still come.", func(s store.Stats) float64 { return float64(s.Behind) }),

@@ -114,7 +114,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, want := range []string{
 		"dafka_store_records_total 3", "dafka_store_content_bytes_total 11", "dafka_store_caught_up 1", "dafka_store_towers 1",
-		"dafka_store_damaged_total 0", `dafka_store_faults_total{reason="other"} 0`, `dafka_tower_faults_total{reason="other"} 0`,
+		"dafka_store_damaged_total 0", "dafka_store_mended_records_total 0", `dafka_store_faults_total{reason="other"} 0`, `dafka_tower_faults_total{reason="other"} 0`,
 		"dafka_tower_nodes 3", "dafka_store_behind_partitions 0", "dafka_store_unanswered_partitions 0",
 	} {
 		if !strings.Contains(page, "\n"+want+"\n") {
