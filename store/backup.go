@@ -26,6 +26,9 @@ func backup(ctx context.Context, dir, dest string, progress Progress) (*Report, 
 	if _, err := os.Lstat(dest); !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is there already: give the backup a name of its own", dest)
 	}
+	if inside(dest, dir) {
+		return nil, fmt.Errorf("%s lies in %s, the folder that is to be backed up: name a place outside", dest, dir)
+	}
 	f, err := holdFolder(dir)
 	if err == nil {
 		defer f.release()
@@ -40,6 +43,25 @@ func backup(ctx context.Context, dir, dest string, progress Progress) (*Report, 
 	}
 	defer hold.Close()
 	return duplicate(ctx, checkpoint, dest, progress)
+}
+
+// inside says that a path, of which the last part need not be there, lies in a folder.
+func inside(path, dir string) bool {
+	folder, err := os.Stat(dir)
+	if err != nil {
+		return false
+	}
+	path, err = filepath.Abs(path)
+	if parent, linked := filepath.EvalSymlinks(filepath.Dir(path)); linked == nil {
+		path = filepath.Join(parent, filepath.Base(path))
+	}
+	for err == nil && path != filepath.Dir(path) {
+		path = filepath.Dir(path)
+		if info, err := os.Stat(path); err == nil && os.SameFile(info, folder) {
+			return true
+		}
+	}
+	return false
 }
 
 // Restore makes of a backup the database of a store, in a folder that is not there yet or is empty. It takes as much

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -197,5 +199,49 @@ func TestBackupErrors(t *testing.T) {
 	}
 	if left, err := os.ReadDir(to); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// A backup within the folder that is backed up would be part of it, and go with it.
+func TestBackupInside(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "db")
+	makeRuns(t, dir, nil, []string{"a", "b"})
+	link := filepath.Join(t.TempDir(), "link")
+	if err := errors.Join(os.Symlink(dir, link), os.Mkdir(filepath.Join(dir, "sub"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, dest := range []string{dir + "/monday", dir + "/sub/monday", dir + "/sub/../monday", link + "/monday", link + "/sub/monday"} {
+		if _, err := Backup(t.Context(), dir, dest, nil); err == nil || !strings.Contains(err.Error(), "name a place outside") {
+			t.Errorf("%s: error %v", dest, err)
+		}
+	}
+	if _, err := Backup(t.Context(), link, dir+".monday", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// Files that others have in a store's folder, whatever they are called and become, are none of the store's business.
+func TestFilesOfOthers(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "db")
+	others := []string{"my notes.txt", ".bash_history", "log"}
+	for turn := range 3 {
+		db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range others {
+			if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("x"), 10*turn), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "log"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		verified(t, dir, false)
 	}
 }

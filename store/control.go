@@ -17,7 +17,7 @@ const (
 	// controlFile is a socket in the folder of a running store. Who may open it may as well change the database.
 	controlFile = "control"
 	// checkpointFolder holds what a running store gives to one who makes a backup.
-	checkpointFolder = "backup"
+	checkpointFolder = "checkpoint.tmp"
 )
 
 // control lets other processes of this machine have a backup of a running store: its log grows and its tables come and

@@ -74,8 +74,7 @@ func checkFolder(dir string) error {
 		return fmt.Errorf("database %s was not made by this program, perhaps by a C store: dafka store import --leveldb reads those", dir)
 	}
 	for _, file := range files {
-		if isTable(file.Name()) || isLog(file.Name()) || strings.HasPrefix(file.Name(), "MANIFEST-") ||
-			strings.HasPrefix(file.Name(), "marker.") {
+		if holdsRecords(file.Name()) {
 			return nil
 		}
 	}
@@ -87,6 +86,16 @@ func isTable(name string) bool { return filepath.Ext(name) == ".sst" }
 func isLog(name string) bool {
 	_, _, ok := wal.ParseLogFilename(name)
 	return ok
+}
+
+// isDatabase says that a file of the folder is Pebble's: others put their own there too, logs and shells' histories.
+func isDatabase(name string) bool {
+	return holdsRecords(name) || strings.HasPrefix(name, "OPTIONS-")
+}
+
+// holdsRecords says that a file is one of those without which records are missing.
+func holdsRecords(name string) bool {
+	return isTable(name) || isLog(name) || strings.HasPrefix(name, "MANIFEST-") || strings.HasPrefix(name, "marker.")
 }
 
 // files are the paths of those files of the folder that keep says.

@@ -35,7 +35,7 @@ func seal(dir string) (files []sealedFile, err error) {
 	newest := make(map[bool]int) // by whether it is a log
 	for _, entry := range entries {
 		name := entry.Name()
-		if !entry.Type().IsRegular() || name == lockFile || name == sealFile {
+		if !entry.Type().IsRegular() || !isDatabase(name) {
 			continue
 		}
 		info, err := entry.Info()
@@ -81,7 +81,29 @@ func writeSeal(dir string) error {
 		fmt.Fprintln(&text, f.name, f.size, f.checksum)
 	}
 	fmt.Fprintln(&text, "end", len(files), "-")
-	return os.WriteFile(filepath.Join(dir, sealFile), text.Bytes(), 0o644)
+	return putSeal(dir, text.Bytes())
+}
+
+// putSeal makes the seal in one step: half of one would pass for damage.
+func putSeal(dir string, text []byte) error {
+	path := filepath.Join(dir, sealFile)
+	half := path + ".tmp"
+	err := func() error {
+		file, err := os.Create(half)
+		if err != nil {
+			return err
+		}
+		_, err = file.Write(text)
+		return errors.Join(err, file.Sync(), file.Close())
+	}()
+	if err == nil {
+		err = os.Rename(half, path)
+	}
+	if err != nil {
+		os.Remove(half)
+		return err
+	}
+	return syncFolder(dir)
 }
 
 // checkClosed keeps a store from a folder in which files are missing or were cut. Pebble would open it all the same, and
@@ -106,7 +128,7 @@ func breakSeal(dir string) (restore func()) {
 	if err != nil || os.Remove(path) != nil {
 		return func() {}
 	}
-	return func() { os.WriteFile(path, text, 0o644) }
+	return func() { putSeal(dir, text) }
 }
 
 // checkSeal compares a folder with its seal. There may be none.
