@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -68,6 +69,10 @@ func (f *filler) commit() error {
 	appends := make([]*appended, 0, len(f.pending))
 	for _, a := range f.pending {
 		appends = append(appends, a)
+	}
+	// Without room Pebble tries again and again, and says nothing.
+	if !f.db.room.take(time.Now(), f.bytes) {
+		return fmt.Errorf("commit: the disk is full: make room for %d MiB", (roomyBytes+2*f.bytes)>>20)
 	}
 	if err := f.commits.commit(appends); err != nil {
 		return fmt.Errorf("commit: %w", err)

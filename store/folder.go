@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -54,6 +55,8 @@ func holdFolder(dir string) (*folder, error) {
 	f := &folder{dir: dir, made: errors.Is(err, fs.ErrNotExist)}
 	f.lock, err = pebble.LockDirectory(dir, vfs.Default)
 	switch {
+	case errors.Is(err, syscall.EROFS):
+		return nil, fmt.Errorf("database %s cannot be locked, its disk is read-only: work on a copy", dir)
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("database %s: %w: run this as the user that owns the folder", dir, err)
 	case err != nil:

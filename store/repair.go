@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func repair(ctx context.Context, dir string, progress Progress) (*Repaired, erro
 	if found.Sound() {
 		return &Repaired{Report: *found}, nil
 	}
-	fresh := dir + ".repaired"
+	fresh := dir + ".repairing"
 	if err := os.RemoveAll(fresh); err != nil { // of a repair that was broken off
 		return nil, err
 	}
@@ -62,12 +63,18 @@ func (f *folder) salvageInto(ctx context.Context, fresh string, progress Progres
 	if err != nil {
 		return nil, err
 	}
+	var failed error
+	s.fault = func(file string, err error) {
+		if failed == nil && isScarce(err) {
+			failed = fmt.Errorf("%s: %w", file, err)
+		}
+	}
 	db, err := openDatabase(fresh, true, quiet)
 	if err != nil {
 		return nil, err
 	}
 	fill := newFiller(db)
-	err = s.tally(ctx, fill.append)
+	err = cmp.Or(s.tally(ctx, fill.append), failed)
 	if err == nil && !s.found.ours && s.found.strange > 0 {
 		err = fmt.Errorf("database %s was not made by a Dafka store: name the folder of one", f.dir)
 	}
@@ -81,19 +88,24 @@ func (f *folder) salvageInto(ctx context.Context, fresh string, progress Progres
 	return s.found.report(), nil
 }
 
+// isScarce says that a file could not be read for want of something that is not the file's fault.
+func isScarce(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) ||
+		errors.Is(err, os.ErrPermission)
+}
+
 // replace puts a new folder in the place of this one, which gets another name. On Linux the two change places in one
-// step, so that at no time a store that is started finds no folder, and makes an empty one.
+// step, so that at no time a store that is started finds no folder, and makes an empty one; and the new one has the old
+// one's name before, so that it is not taken for a repair that was broken off when this one is, right behind that step.
 func (f *folder) replace(fresh string) (old string, err error) {
-	old = f.dir + ".damaged"
-	for n := 2; ; n++ {
-		if _, err := os.Lstat(old); errors.Is(err, fs.ErrNotExist) {
-			break
+	old = free(f.dir + ".damaged")
+	if err = os.Rename(fresh, old); err == nil {
+		if err = exchange(f.dir, old); err != nil {
+			fresh = free(f.dir + ".repaired")
+			err = cmp.Or(os.Rename(old, fresh), err)
 		}
-		old = f.dir + ".damaged-" + strconv.Itoa(n)
 	}
-	if err = exchange(f.dir, fresh); err == nil {
-		err = os.Rename(fresh, old)
-	} else if errors.Is(err, errors.ErrUnsupported) {
+	if errors.Is(err, errors.ErrUnsupported) {
 		if err = os.Rename(f.dir, old); err == nil {
 			err = os.Rename(fresh, f.dir)
 		}
@@ -106,6 +118,17 @@ func (f *folder) replace(fresh string) (old string, err error) {
 	}
 	f.made = false // the lock's file moved with the old folder, and is no concern of the new one
 	return old, syncFolder(filepath.Dir(f.dir))
+}
+
+// free is the path, or with a number behind it when there is something already.
+func free(path string) string {
+	name := path
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			return name
+		}
+		name = path + "-" + strconv.Itoa(n)
+	}
 }
 
 // syncFolder returns when the folder's entries are on disk.

@@ -145,7 +145,7 @@ func TestVerifyAndRepair(t *testing.T) {
 	}
 }
 
-// A second repair does not overwrite what the first one kept, and what one that was broken off left is no hindrance.
+// A second repair does not overwrite what the first one kept or made, and what one that was broken off left is no hindrance.
 func TestRepairAgain(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "db")
@@ -153,7 +153,7 @@ func TestRepairAgain(t *testing.T) {
 		return db.Set(appendPartition(nil, headPrefix, "hello", "P"), []byte("seven b"), pebble.Sync)
 	}
 	makeRuns(t, dir, spoil, []string{"a", "b"})
-	if err := os.Mkdir(dir+".repaired", 0o700); err != nil {
+	if err := errors.Join(os.Mkdir(dir+".repairing", 0o700), os.Mkdir(dir+".repaired", 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{dir + ".damaged", dir + ".damaged-2", dir + ".damaged-3"} {
@@ -164,7 +164,7 @@ func TestRepairAgain(t *testing.T) {
 		makeRuns(t, dir, spoil)
 	}
 	names, err := filepath.Glob(dir + "*")
-	if want := []string{dir, dir + ".damaged", dir + ".damaged-2", dir + ".damaged-3"}; err != nil || !slices.Equal(names, want) {
+	if want := []string{dir, dir + ".damaged", dir + ".damaged-2", dir + ".damaged-3", dir + ".repaired"}; err != nil || !slices.Equal(names, want) {
 		t.Errorf("%q, %v, want %q", names, err, want)
 	}
 }
