@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/godafka/dafka/consumer"
 	"github.com/godafka/dafka/producer"
 	"github.com/godafka/dafka/store"
@@ -174,4 +176,69 @@ func diskFull(t *testing.T, left uint64) {
 			t.Errorf("%q was said %d times:\n%s", line, n, bytes.TrimSpace([]byte(said.String())))
 		}
 	}
+}
+
+// What is written beside a store that does not run ends on a full disk, says why, and changes nothing.
+func TestDiskFullBesideAStore(t *testing.T) {
+	t.Parallel()
+	const records = 40_000
+	const left = 100 << 20 // enough to begin with
+	var text bytes.Buffer
+	for i := range records {
+		content := fmt.Sprintf("record %d %01000d", i, i)
+		fmt.Fprintf(&text, `{"topic":"hello","partition":"P","sequence":%d,"content":%q}`+"\n", i, content)
+	}
+	disk := smallDisk(t)
+	dir := filepath.Join(disk, "db")
+	imports := func() *process {
+		return start(t, bytes.NewReader(text.Bytes()), "store", "import", "--ndjson", "-", "--db", dir)
+	}
+	empty := fillDisk(t, disk, left)
+	full := func(p *process) {
+		t.Helper()
+		p.mustEnd(1)
+		if said := p.stderr.String(); strings.Count(said, "disk is full") != 1 {
+			t.Errorf("%s said %q, want once that the disk is full", p, said)
+		}
+	}
+	full(imports())
+	empty()
+	imports().mustEnd(0)
+
+	c := newCluster(t)
+	c.store(dir).end(syscall.SIGTERM, 0) // all of it is in tables then
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var largest os.FileInfo
+	for _, table := range tables {
+		if info, err := os.Stat(table); err != nil {
+			t.Fatal(err)
+		} else if largest == nil || info.Size() > largest.Size() {
+			largest = info
+		}
+	}
+	if err := os.Truncate(filepath.Join(dir, largest.Name()), largest.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	before := start(t, nil, "store", "verify", "--db", dir)
+	before.mustEnd(1)
+	empty = fillDisk(t, disk, left)
+	full(start(t, nil, "store", "repair", "--db", dir))
+	if left, err := filepath.Glob(dir + ".*"); err != nil || len(left) > 0 {
+		t.Errorf("repair left %v, error %v", left, err)
+	}
+	after := start(t, nil, "store", "verify", "--db", dir)
+	after.mustEnd(1)
+	if diff := cmp.Diff(before.stdout.String(), after.stdout.String()); diff != "" {
+		t.Errorf("what verify says of the folder (-before +after):\n%s", diff)
+	}
+	empty()
+	repaired := start(t, nil, "store", "repair", "--db", dir)
+	repaired.mustEnd(0)
+	if said := repaired.stderr.String(); !strings.Contains(said, "are missing") {
+		t.Errorf("repair said %q: nothing was damaged", said)
+	}
+	start(t, nil, "store", "verify", "--db", dir).mustEnd(0)
 }

@@ -17,6 +17,7 @@ type filler struct {
 	next    map[string]uint64    // of each partition, by the beginning of its keys: how many records it has
 	pending map[string]*appended // to be committed
 	bytes   int
+	failed  bool // a commit has, and no other is tried
 	key     []byte
 }
 
@@ -65,7 +66,8 @@ func (f *filler) append(topic, address string, content []byte) error {
 	return f.commit()
 }
 
-func (f *filler) commit() error {
+func (f *filler) commit() (err error) {
+	defer func() { f.failed = err != nil }()
 	appends := make([]*appended, 0, len(f.pending))
 	for _, a := range f.pending {
 		appends = append(appends, a)
@@ -82,9 +84,13 @@ func (f *filler) commit() error {
 	return nil
 }
 
-// close commits what is pending and returns when all is on disk. The database stays open.
+// close commits what is pending and returns when all is on disk. The database stays open. An error of append is not said
+// again.
 func (f *filler) close() error {
 	defer f.commits.close()
+	if f.failed {
+		return nil
+	}
 	if err := f.commit(); err != nil {
 		return err
 	}
