@@ -97,15 +97,28 @@ func startTower(t testing.TB) (*process, *cluster) {
 
 // meetingPoint is a cluster whose tower is still to be started.
 func meetingPoint(t testing.TB) *cluster {
+	port := ports(t)
+	return &cluster{
+		t:   t,
+		pub: []string{fmt.Sprintf("tcp://127.0.0.1:%d", port)},
+		sub: []string{fmt.Sprintf("tcp://127.0.0.1:%d", port+1)},
+	}
+}
+
+// given are the ports that tests have, whether or not somebody listens there just now.
+var given sync.Map
+
+// ports gives a port that is free, as the next one is. They lie below those that systems hand out by themselves, and no
+// other test is given them before this one ends, so that what is restarted gets its ports back.
+func ports(t testing.TB) int {
 	for {
-		// Below the ports that systems hand out by themselves, so that a tower that is restarted gets its ports back.
 		port := 10_000 + 2*rand.IntN(10_000)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		t.Cleanup(func() { given.Delete(port) })
 		if free(port) && free(port+1) {
-			return &cluster{
-				t:   t,
-				pub: []string{fmt.Sprintf("tcp://127.0.0.1:%d", port)},
-				sub: []string{fmt.Sprintf("tcp://127.0.0.1:%d", port+1)},
-			}
+			return port
 		}
 	}
 }

@@ -168,8 +168,7 @@ func TestBadConnections(t *testing.T) {
 				// behind gives a node's flags: a port of its own, and the next for a store's other half.
 				behind := func() []string {
 					for {
-						port := 26_000 + 2*rand.IntN(3000)
-						if free(port) && free(port+1) && newProxy(t, port, manner) && newProxy(t, port+1, manner) {
+						if port := ports(t); newProxy(t, port, manner) && newProxy(t, port+1, manner) {
 							return []string{"--address", "127.0.0.2", "--bind", fmt.Sprintf("127.0.0.1:%d", port), "--pub", bad.pub[0], "--sub", bad.sub[0]}
 						}
 					}

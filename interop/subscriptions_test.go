@@ -78,10 +78,7 @@ func TestManySubscriptions(t *testing.T) {
 		t.Skip("SKIPPED, nothing was tested: memory is read from /proc")
 	}
 	tower, c := startTower(t)
-	port := 30_000 + 2*rand.IntN(1000)
-	for !free(port) || !free(port+1) {
-		port = 30_000 + 2*rand.IntN(1000)
-	}
+	port := ports(t)
 	store := start(t, nil, "store", "--pub", c.pub[0], "--sub", c.sub[0], "--address", "127.0.0.1",
 		"--bind", fmt.Sprintf("127.0.0.1:%d", port), "--db", t.TempDir())
 	store.waitFor("store is running")
