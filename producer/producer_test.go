@@ -733,6 +733,26 @@ func TestCloseEndsAWaitingSend(t *testing.T) {
 	}
 }
 
+// What was published to nobody, because a queue was full, is not what TerminateUnacked may leave behind: until a store
+// has it, Close says so.
+func TestTerminateUnackedOfWhatWasMissed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ acked, want uint64 }{{0, 4}, {1, 3}, {2, 0}, {4, 0}} {
+		p := alone(t, Config{TerminateUnacked: true})
+		send(t, p, []byte("a"), []byte("b"))
+		eventually(t, "two records published", func() bool { return published(p) == 2 })
+		p.log.markMissed(0)
+		send(t, p, []byte("c"), []byte("d"))
+		eventually(t, "all records published", func() bool { return published(p) == 4 })
+		p.log.ack(test.acked)
+		err := p.Close(cancelled())
+		var unacked *UnackedError
+		if errors.As(err, &unacked); unacked == nil && (test.want > 0 || err != nil) || unacked != nil && unacked.Count != test.want {
+			t.Errorf("with %d acked, Close: %v, want %d unacked", test.acked, err, test.want)
+		}
+	}
+}
+
 func TestSendFromManyGoroutines(t *testing.T) {
 	t.Parallel()
 	const senders, each = 8, 2000
