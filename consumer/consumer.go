@@ -63,8 +63,9 @@ type Config struct {
 	Start func(topic, partition string, head uint64) uint64
 	// Partition, unless empty, is the address of the only partition that is read of each topic.
 	Partition string
-	// UntilEnd makes Next return io.EOF when everything was given that was known to exist, no further partition was heard
-	// of for a second, and all nodes that are known have connected to this one; for those it waits ten seconds.
+	// UntilEnd makes Next return io.EOF when everything was given that is known to exist, nothing new was heard of for a
+	// second, all nodes that are known have connected to this one, and all stores have shown since that they answer. For
+	// those it waits ten seconds; without them the log says that the end is not certain.
 	UntilEnd bool
 	// SkipAfter, unless zero, is how long a record is waited for that nobody gives, as of a partition that is damaged in
 	// its only store. Then the consumer looks for the record with which the partition goes on, and that one's Skipped
@@ -91,11 +92,6 @@ type Record struct {
 const (
 	// pieceBytes is the memory from which contents are cut.
 	pieceBytes = 64 << 10
-	// endQuiet is how long nothing new must have been heard for the end to be believed.
-	endQuiet = time.Second
-	// endMeet is how long a node that is known is waited for to connect to the consumer, so that it can be asked. One that
-	// has lost its tower, and so does not know the consumer yet, takes up to 5 seconds to find it again.
-	endMeet = 10 * time.Second
 	// maxClaims bounds the partitions that were heard of and of which no record came yet: anyone can make them up.
 	maxClaims = 65536
 	// headsEvery is how often the stores are asked again for the heads of all topics. A store tells what it has when a
@@ -129,15 +125,11 @@ type Consumer struct {
 	backlog    zmqwire.Backlog
 	claims     int // partitions without a record
 	fresh      []delivery
-	piece      []byte          // what is left of the current piece of memory
-	early      int64           // bytes kept before their turn
-	full       []*partition    // those whose next record is kept but found no room
-	news       time.Time       // when something was last heard that moves the end
-	looked     time.Time       // when the end was last looked for
-	met        map[string]bool // under untilEnd, the nodes that have subscribed to something here
-	nextHeads  time.Time       // when to ask the stores again for heads
-	towers     int
-	peers      int
+	piece      []byte       // what is left of the current piece of memory
+	early      int64        // bytes kept before their turn
+	full       []*partition // those whose next record is kept but found no room
+	nextHeads  time.Time    // when to ask the stores again for heads
+	ending     ending
 	log        *slog.Logger
 	holes      map[*partition]*hole
 	nextLook   time.Time // when to look at them
@@ -229,6 +221,7 @@ func Open(config Config) (*Consumer, error) {
 		since:     make(map[string]time.Time),
 		sources:   make(map[string]source),
 		nextHeads: time.Now().Add(headsEvery),
+		ending:    ending{met: make(map[string]bool), readers: make(map[string]time.Time)},
 		wanted:    make(map[string]bool),
 		closed:    make(chan struct{}),
 	}
@@ -394,7 +387,10 @@ func (c *Consumer) loop() error {
 		if _, err := c.node.Pub.Send(c.out); err != nil {
 			return err
 		}
-		ended, lookAgain := c.ended(now)
+		ended, lookAgain, err := c.ended(now)
+		if err != nil {
+			return err
+		}
 		if ended {
 			c.handover.finish(c.end())
 			return nil
@@ -430,7 +426,7 @@ func (c *Consumer) obey() error {
 			continue
 		}
 		c.since[command.topic] = time.Now()
-		c.news = time.Now()
+		c.ending.news = time.Now()
 		if err := socket.Subscribe(record); err != nil {
 			return err
 		}
@@ -517,41 +513,18 @@ func (c *Consumer) greet() error {
 		return err
 	}
 	for s := range subscriptions {
+		c.welcome(s.Prefix)
 		if len(s.Prefix) < 2 {
 			continue
 		}
-		address := string(s.Prefix[1:])
-		c.welcome(address)
-		switch zmqwire.Kind(s.Prefix[0]) {
+		switch address := s.Prefix[1:]; zmqwire.Kind(s.Prefix[0]) {
 		case zmqwire.ConsumerHello:
-			c.hello(s.Prefix[1:])
+			c.hello(address)
 		case zmqwire.Fetch:
-			c.backlog.Came(address)
+			c.backlog.Came(string(address))
 		}
 	}
 	return nil
-}
-
-// welcome notes, under UntilEnd, who has connected: every node subscribes to what is for it, by its address.
-func (c *Consumer) welcome(address string) {
-	if !c.untilEnd || c.met[address] || len(c.met) >= 8*c.node.Limits().Peers {
-		return
-	}
-	if c.met == nil {
-		c.met = make(map[string]bool)
-	}
-	c.met[address] = true
-	c.news = time.Now()
-}
-
-// hasMetAll says whether all nodes that are known have connected.
-func (c *Consumer) hasMetAll() bool {
-	for _, member := range c.node.Members() {
-		if !c.met[member.Address] {
-			return false
-		}
-	}
-	return true
 }
 
 // hello tells a store which topics are read from their beginning, so that it tells their heads. It takes several hellos
@@ -614,7 +587,7 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 	}
 	if m.Kind == zmqwire.StoreHello {
 		c.hello(m.Address)
-		c.news = now
+		c.greeted(string(m.Address), now)
 		return nil
 	}
 	p := c.topics[string(m.Subject)][string(m.Address)]
@@ -644,7 +617,7 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 			c.topics[p.Topic] = make(map[string]*partition)
 		}
 		c.topics[p.Topic][p.Partition] = p
-		c.news = now
+		c.ending.news = now
 	}
 	p.owner = owner
 	switch m.Kind {
@@ -656,7 +629,7 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 		c.record(s, m.Sequence, m.Content)
 	case zmqwire.DirectHead:
 		if m.Sequence >= p.Next() {
-			c.news = now
+			c.ending.news = now
 		}
 		p.Saw(m.Sequence)
 	case zmqwire.Head:
@@ -845,31 +818,4 @@ func (c *Consumer) fetch(now time.Time) time.Duration {
 		}
 	}
 	return c.backlog.Ask(now, int(room), c.ask)
-}
-
-// ended says, under UntilEnd, that the end is reached, and else when to look again. The end is where nothing known is
-// missing and everybody had time to tell what exists.
-func (c *Consumer) ended(now time.Time) (bool, time.Duration) {
-	if !c.untilEnd {
-		return false, longWait
-	}
-	// A node that was kept from running has heard nothing, and that says nothing.
-	if now.Sub(c.looked) > endQuiet+endQuiet/4 {
-		c.news = now
-	}
-	c.looked = now
-	if towers, peers := c.node.Connected(), c.node.Peers(); towers != c.towers || peers != c.peers {
-		c.towers, c.peers, c.news = towers, peers, now
-	}
-	if c.towers == 0 || c.backlog.Len() > 0 {
-		return false, longWait
-	}
-	quiet := now.Sub(c.news)
-	switch {
-	case quiet < endQuiet:
-		return false, endQuiet - quiet
-	case quiet < endMeet && !c.hasMetAll():
-		return false, endQuiet / 4
-	}
-	return true, 0
 }

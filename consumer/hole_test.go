@@ -39,8 +39,7 @@ func TestHolesAreSkipped(t *testing.T) {
 	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, SkipAfter: time.Second, UntilEnd: true, Node: at(tw)})
 	lost := map[uint64]bool{0: true, 9: true, 10: true, 11: true, 20: true}
 	store := join(t, tw, "STORE", lacking(t, c, 20, func(sequence uint64) bool { return lost[sequence] }), "", "WSTORE")
-	eventually(t, "the consumer listens", func() bool { return store.Subscribed("L" + c.Address()) })
-	store.Say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(c.Address()), Address: []byte("STORE")})
+	store.greets(t, c, 1)
 
 	type given struct {
 		Sequence, Skipped uint64
@@ -63,7 +62,9 @@ func TestHolesAreSkipped(t *testing.T) {
 			end = err
 			break
 		}
-		got = append(got, given{r.Sequence, r.Skipped, string(r.Content)})
+		if got = append(got, given{r.Sequence, r.Skipped, string(r.Content)}); len(got) == len(want) {
+			store.greets(t, c, 2)
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
@@ -86,8 +87,8 @@ func TestHolesAreWaitedFor(t *testing.T) {
 	node := at(tw)
 	node.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, UntilEnd: true, Node: node})
-	visit(t, tw, c, "DAMAGED", lacking(t, c, 5, func(sequence uint64) bool { return sequence == 2 })).
-		Say(zmqwire.Message{Kind: zmqwire.StoreHello, Routing: []byte(c.Address()), Address: []byte("DAMAGED")})
+	damaged := visit(t, tw, c, "DAMAGED", lacking(t, c, 5, func(sequence uint64) bool { return sequence == 2 }))
+	damaged.greets(t, c, 1)
 	if diff := cmp.Diff(lines(0, 2), read(t, c, 2)); diff != "" {
 		t.Errorf("records before the hole (-want +got):\n%s", diff)
 	}
@@ -98,6 +99,7 @@ func TestHolesAreWaitedFor(t *testing.T) {
 	if diff := cmp.Diff(lines(2, 6), read(t, c, 4)); diff != "" {
 		t.Errorf("records behind the hole (-want +got):\n%s", diff)
 	}
+	damaged.greets(t, c, 2)
 	if _, err := c.Next(ctx); err != io.EOF {
 		t.Errorf("Next: %v, want EOF", err)
 	}
