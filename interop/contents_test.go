@@ -112,7 +112,7 @@ func TestOddTopics(t *testing.T) {
 	c := newCluster(t)
 	c.store(t.TempDir())
 	topics := []string{
-		"\xff", "\xff\xfe\x80", "line\nbreak", " ", "-n", "M", "tab\tand \"quotes\"", "\x01", strings.Repeat("\xc3", 255),
+		"\xff", "\xff\xfe\x80", "line\nbreak", " ", "-n", "M", "tab\tand \"quotes\"", "\x01", strings.Repeat("\xc3", 244), strings.Repeat("\xc4", 245), strings.Repeat("\xc5", 254), strings.Repeat("\xc3", 255),
 	}
 	live := c.consume(append([]string{"--from-beginning", "--"}, topics...)...).connected()
 	want := partitions{}

@@ -966,7 +966,7 @@ func TestConfig(t *testing.T) {
 		{"two faults", Config{Topic: nul, MaxUnackedBytes: -1}, "MaxUnackedBytes -1"},
 		{"bad bind", Config{Topic: "t", Node: tower.NodeConfig{Bind: "tcp://here"}}, "bind tcp://here"},
 		{"longest names, not UTF-8", Config{
-			Topic: strings.Repeat("\xff", 255), Node: tower.NodeConfig{Address: strings.Repeat("\xfe", 255), Bind: "tcp://127.0.0.1:*"},
+			Topic: strings.Repeat("\xff", 255), Node: tower.NodeConfig{Address: strings.Repeat("\xfe", 244), Bind: "tcp://127.0.0.1:*"},
 		}, ""},
 	} {
 		p, err := Open(test.config)

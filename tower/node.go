@@ -41,6 +41,10 @@ type NodeConfig struct {
 }
 
 // withDefaults fills in what is empty and reports everything that is wrong at once.
+// maxOwnAddress is how long the address of a node here may be: others learn it from its subscriptions, and of longer ones
+// libzmq makes something else (zmqwire.Socket.Subscribe).
+const maxOwnAddress = 244
+
 func (c NodeConfig) withDefaults() (NodeConfig, error) {
 	if len(c.Pub) == 0 {
 		c.Pub = []string{DefaultPub}
@@ -65,6 +69,9 @@ func (c NodeConfig) withDefaults() (NodeConfig, error) {
 	}
 
 	wrong := []error{zmqwire.CheckName("address", c.Address)}
+	if n := len(c.Address); n > maxOwnAddress {
+		wrong = append(wrong, fmt.Errorf("address of %d bytes: a node's own has at most %d", n, maxOwnAddress))
+	}
 	for _, tower := range append(append([]string(nil), c.Pub...), c.Sub...) {
 		if _, err := zmqwire.ParseEndpoint(tower); err != nil {
 			wrong = append(wrong, fmt.Errorf("tower: %w", err))

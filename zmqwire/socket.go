@@ -304,7 +304,8 @@ func (s *Socket) endpoint(endpoint string, call func(*C.char) (C.int, error)) er
 	}
 }
 
-// Subscribe asks for all messages that begin with prefix; as often as it is called, so often Unsubscribe must be.
+// Subscribe asks for all messages that begin with prefix, or with its first 245 bytes if it has 246 to 255; as often as it
+// is called, so often Unsubscribe must be. Whoever receives must look at names anyway: a topic may be another one's prefix.
 func (s *Socket) Subscribe(prefix string) error { return s.subscription(C.ZMQ_SUBSCRIBE, prefix) }
 
 // Unsubscribe takes one Subscribe back.
@@ -315,6 +316,12 @@ func (s *Socket) subscription(option C.int, prefix string) error {
 		return err
 	}
 	defer s.leave()
+	// With its command's name a longer one is longer than a short frame may be, and libzmq 4.3 sends it as one: what the
+	// other end makes of that is no subscription, and the connection is lost.
+	const longest, mangledTo = 245, 255
+	if len(prefix) > longest && len(prefix) <= mangledTo {
+		prefix = prefix[:longest]
+	}
 	p := C.CString(prefix)
 	defer C.free(unsafe.Pointer(p))
 	if rc, err := C.zmq_setsockopt(s.c.zmq, option, unsafe.Pointer(p), C.size_t(len(prefix))); rc != 0 {

@@ -817,6 +817,34 @@ func TestLibraryVersion(t *testing.T) {
 	}
 }
 
+// Of a topic that is as long as one may be, messages come, and the connection lasts.
+func TestLongSubscriptions(t *testing.T) {
+	pub := open(t, newContext(t), XPUB, Options{})
+	endpoint := bind(t, pub)
+	sub := open(t, newContext(t), SUB, Options{})
+	must(t, sub.Connect(endpoint))
+	for n := 240; n <= 260; n++ {
+		prefix := strings.Repeat("p", n-1) + "q"
+		must(t, sub.Subscribe(prefix))
+		got := await(t, pub, 1)
+		batch := NewBatch()
+		batch.Add([]byte(prefix + " and more"))
+		_, err := pub.Send(batch)
+		must(t, err)
+		if diff := cmp.Diff([][][]byte{frames(prefix + " and more")}, await(t, sub, 1)); diff != "" {
+			t.Errorf("message to a prefix of %d bytes (-want +got):\n%s", n, diff)
+		}
+		must(t, sub.Unsubscribe(prefix))
+		got = append(got, await(t, pub, 1)...)
+		if n >= 246 && n <= 255 {
+			prefix = prefix[:245]
+		}
+		if diff := cmp.Diff([][][]byte{frames("\x01" + prefix), frames("\x00" + prefix)}, got); diff != "" {
+			t.Errorf("subscription to %d bytes (-want +got):\n%s", n, diff)
+		}
+	}
+}
+
 // A peer may send its subscriptions within messages, which libzmq tears apart: a frame is said to follow that does not, when
 // it ends a subscription that another peer has, too. Nobody waits for that frame.
 func TestSubscriptionsWithinMessages(t *testing.T) {
