@@ -97,7 +97,6 @@ type Producer struct {
 	load     *zmqwire.Load // of the records published
 	answers  zmqwire.Answers
 	stalled  bool // no requester has room
-	waits    zmqwire.Standstill
 	nextHead time.Time
 	rejoin   time.Time // until when full queues are not waited for; zero when they are
 	loaded   time.Time // since when the load has no room; zero when it has
@@ -504,12 +503,13 @@ func (p *Producer) answer() error {
 	}
 	// A requester whose queue is full gets the rest later, nothing less.
 	now := time.Now()
-	if err := p.node.Pub.Refuse(!p.waits.Over(now)); err != nil {
+	if err := p.node.Pub.Refuse(!p.answers.Regardless(now)); err != nil {
 		return err
 	}
 	var failure error
 	var run zmqwire.Run
 	moved := p.answers.Serve(
+		now,
 		func(c *zmqwire.Cursor) *zmqwire.Run {
 			if run = p.log.kept(c.Next()); run.Len() == 0 {
 				return nil
@@ -524,7 +524,6 @@ func (p *Producer) answer() error {
 		func(*zmqwire.Cursor) {},
 	)
 	p.stalled = !moved && p.answers.Len() > 0
-	p.waits.Moved(!p.stalled, now)
 	return failure
 }
 

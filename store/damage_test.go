@@ -151,6 +151,7 @@ func readPartition(t testing.TB, db *database, topic, address string, records ui
 	})
 	for answers.Len() > 0 {
 		answers.Serve(
+			time.Now(),
 			func(c *zmqwire.Cursor) *zmqwire.Run {
 				var run *zmqwire.Run
 				if run, err = r.find(c.Topic, c.Partition, c.Next()); run == nil && err == nil {

@@ -39,10 +39,10 @@ type reader struct {
 	answers  zmqwire.Answers
 	heads    []*headRequest // in the order of their turns
 	asked    map[headKey]*headRequest
-	most     int  // requests for heads under way
-	stalled  bool // no requester has room
-	waits    zmqwire.Standstill
-	writer   string // the address of the store's other half
+	most     int                // requests for heads under way
+	stalled  bool               // no requester has room
+	untold   zmqwire.Standstill // of heads
+	writer   string             // the address of the store's other half
 	runs     finder
 	stats    *counters
 	logged   func(error)
@@ -60,7 +60,7 @@ func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader,
 	node, err := tower.Join(config, tower.Sockets{
 		Publish: zmqwire.XPUB,
 		// An answer has one taker, so that a full queue holds up that taker's answers only; but for peers that subscribe to
-		// what is others' (waits). Patience is never used up, because nothing is sent with waiting.
+		// what is others' (zmqwire.Standstill). Patience is never used up, because nothing is sent with waiting.
 		Send:      zmqwire.Options{SendLimit: queueRecords, Patience: stalledWait},
 		Subscribe: []zmqwire.Options{{}},
 	})
@@ -223,8 +223,9 @@ func (r *reader) askHeads(requester, topic string) error {
 // serve gives everyone who asked a turn.
 func (r *reader) serve() error {
 	r.stalled = r.busy()
+	now := time.Now()
 	if len(r.heads) > 0 {
-		if err := r.tellHeads(); err != nil {
+		if err := r.tellHeads(now); err != nil {
 			return err
 		}
 	}
@@ -232,12 +233,12 @@ func (r *reader) serve() error {
 		return nil
 	}
 	r.out.Reset()
-	now := time.Now()
-	if err := r.node.Pub.Refuse(!r.waits.Over(now)); err != nil {
+	if err := r.node.Pub.Refuse(!r.answers.Regardless(now)); err != nil {
 		return err
 	}
 	var failure error
 	moved := r.answers.Serve(
+		now,
 		func(c *zmqwire.Cursor) *zmqwire.Run {
 			run, err := r.runs.find(c.Topic, c.Partition, c.Next())
 			if err != nil {
@@ -256,7 +257,6 @@ func (r *reader) serve() error {
 	if moved || r.answers.Len() == 0 {
 		r.stalled = false
 	}
-	r.waits.Moved(moved || r.answers.Len() == 0, now)
 	return errors.Join(failure, r.flush())
 }
 
@@ -274,7 +274,7 @@ func (r *reader) sayMore(c *zmqwire.Cursor) {
 }
 
 // tellHeads tells the first request some heads, as many as the requester's queue takes; then it is another's turn.
-func (r *reader) tellHeads() error {
+func (r *reader) tellHeads(now time.Time) error {
 	h := r.heads[0]
 	r.heads = r.heads[1:]
 	_, upper := topicBounds(h.topic)
@@ -296,9 +296,15 @@ func (r *reader) tellHeads() error {
 		r.damaged(err)
 		r.db.suspect(h.from)
 	}
+	if err := r.node.Pub.Refuse(!r.untold.Regardless(now)); err != nil {
+		return err
+	}
 	told, err := r.node.Pub.Send(r.out)
 	if err != nil {
 		return err
+	}
+	if r.out.Len() > 0 {
+		r.untold.Offered(told > 0, now)
 	}
 	switch {
 	case told < r.out.Len():
@@ -338,16 +344,16 @@ func (r *reader) addHead(requester string, key, value []byte) error {
 	return nil
 }
 
-// flush sends what was said to several peers; what one of them has no room for is left out, and it asks again.
+// flush sends what was said to several peers; what one of them has no room for is dropped for that one, and it asks again.
 func (r *reader) flush() error {
-	for r.out.Len() > 0 {
-		n, err := r.node.Pub.Send(r.out)
-		if err != nil {
-			return err
-		}
-		r.out.Cut(min(n+1, r.out.Len()))
+	if r.out.Len() == 0 {
+		return nil
 	}
-	return nil
+	if err := r.node.Pub.Refuse(false); err != nil {
+		return err
+	}
+	_, err := r.node.Pub.Send(r.out)
+	return err
 }
 
 func (r *reader) sayHead(requester string, topic, address []byte, sequence uint64) {

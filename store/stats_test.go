@@ -18,6 +18,7 @@ func TestStats(t *testing.T) {
 	p := visit(t, tw, s, "PEER", nil)
 	before := s.Stats()
 	fill(t, p, s, 0, 10)
+	before.Duplicates = s.Stats().Duplicates // of what the visitor said until it was heard
 	var bytes uint64
 	for sequence := range uint64(10) {
 		bytes += uint64(len(content(sequence)))
@@ -25,8 +26,11 @@ func TestStats(t *testing.T) {
 	p.Say(recordMessage(zmqwire.Record, s, 3, content(3)))
 	p.fetch("R", "hello", "P", 2, 5)
 	answered(t, p, "MARK")
-	eventually(t, "a duplicate", func() bool { return s.Stats().Duplicates == before.Duplicates+1 })
-	got := s.Stats()
+	var got Stats
+	eventually(t, "all counted", func() bool {
+		got = s.Stats()
+		return got.Duplicates == before.Duplicates+1 && got.Answered == before.Answered+6
+	})
 	if got.Commits.Count <= before.Commits.Count || got.Commits.Sum <= before.Commits.Sum {
 		t.Errorf("commits: %+v, before %+v", got.Commits, before.Commits)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/towertest"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -382,11 +383,11 @@ func TestFailedCommitAcksNothing(t *testing.T) {
 	}
 }
 
-// A disk that takes 2 s for each sync makes ACKs late, and nothing else: none comes before the sync has returned, who
+// A disk that takes 2.5 s for each sync makes ACKs late, and nothing else: none comes before the sync has returned, who
 // asks is answered meanwhile, and Close ends with everything acked that was taken.
 func TestSlowDisk(t *testing.T) {
 	t.Parallel()
-	const takes = 2 * time.Second
+	const takes = 2500 * time.Millisecond // two of them are longer than nodes wait for one that is silent
 	tw := openTower(t)
 	var syncs atomic.Int32 // under way
 	slow := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -827,7 +828,7 @@ func TestLimits(t *testing.T) {
 		t.Errorf("asked for %v, want %v", asked, want)
 	}
 	for range want {
-		if err := r.tellHeads(); err != nil {
+		if err := r.tellHeads(time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -874,6 +875,52 @@ func TestSlowRequester(t *testing.T) {
 			t.Fatalf("the slow requester is given %d (%.20q) as record %d", m.Sequence, m.Content, i)
 		}
 	}
+}
+
+// One that listens to everything and does not read, as a listener that was stopped, keeps nobody from heads for long.
+func TestHeadsBesideADeafListener(t *testing.T) {
+	t.Parallel()
+	const partitions, most = 300, 1000
+	tw := openTower(t)
+	s := openStore(t, tw, t.TempDir())
+	p := visit(t, tw, s, "PEER", nil)
+	var want []string
+	for i := range partitions {
+		address := fmt.Sprintf("%0250d", i)
+		want = append(want, address)
+		m := recordMessage(zmqwire.Record, s, 0, "content")
+		m.Address = []byte(address)
+		p.Say(m)
+	}
+	eventually(t, "the last ACK", func() bool { return len(p.Heard(zmqwire.Ack)) >= partitions })
+	deaf := towertest.JoinReading(t, tw, "DEAF", zmqwire.Options{ReceiveLimit: 1}, nil, "", "LDEAF")
+	meetReader(t, &peer{deaf})
+	deaf.Listen(false)
+
+	name := strings.Repeat("A", 240)
+	asker := join(t, tw, name, nil, "E"+name, "L"+name)
+	meetReader(t, asker)
+	for i, held := 0, false; !held; i++ {
+		if i == most {
+			t.Fatalf("%d times heads: nobody held them up", i)
+		}
+		asker.Forget()
+		asked := time.Now()
+		asker.getHeads(name, "hello")
+		eventually(t, "heads", func() bool { return len(asker.Heard(zmqwire.DirectHead)) >= partitions })
+		took := time.Since(asked)
+		if held = took > 3*time.Second; took > 20*time.Second {
+			t.Errorf("heads came after %v", took)
+		}
+	}
+	var got []string
+	for _, m := range asker.Heard(zmqwire.DirectHead) {
+		got = append(got, string(m.Address))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("heads (-want +got):\n%s", diff)
+	}
+	meetReader(t, join(t, tw, "LATE", nil, "LLATE"))
 }
 
 // Large and small records at one requester, in turns.

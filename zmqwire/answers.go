@@ -23,6 +23,7 @@ type Answers struct {
 	load       *Load // of all requesters
 	requesters []*requester
 	cursors    map[cursorKey]*Cursor
+	standstill Standstill
 }
 
 // requester is a node that has asked; its partitions take turns among themselves.
@@ -120,10 +121,12 @@ func orUnbounded(bytes int64) int64 {
 //
 // It returns whether a record was sent or an answer ended: if not although Len is not 0, no requester has room.
 func (a *Answers) Serve(
+	now time.Time,
 	read func(*Cursor) *Run,
 	send func(c *Cursor, run *Run, from, to int) int,
 	done func(*Cursor),
 ) (moved bool) {
+	offered, taken := false, false
 	for _, r := range a.requesters {
 		if len(r.handed) > 0 && r.load.Bytes() == 0 {
 			clear(r.handed)
@@ -135,8 +138,9 @@ func (a *Answers) Serve(
 		if run := read(c); run != nil {
 			n := send(c, run, int(c.next-run.First), int(min(run.End(), c.end)-run.First))
 			c.next += uint64(n)
+			offered = true
 			if n > 0 {
-				moved = true
+				moved, taken = true, true
 				r.handed[partitionKey{c.Topic, c.Partition}] = c.next
 			}
 			if c.next < c.end {
@@ -157,35 +161,11 @@ func (a *Answers) Serve(
 	a.requesters = slices.DeleteFunc(a.requesters, func(r *requester) bool {
 		return len(r.cursors) == 0 && r.load.Bytes() == 0
 	})
+	if offered {
+		a.standstill.Offered(taken, now)
+	}
 	return moved
 }
 
-const (
-	// standstill is how long answers stand still before some may be lost: longer than a slow requester's queue is full.
-	standstill = 5 * time.Second
-	// regardless is for how long they then are sent without a look at who has room.
-	regardless = time.Second
-)
-
-// Standstill notices that no answer goes on. A peer that does not read, and has subscribed to what is others', fills a
-// queue of which nobody takes anything: libzmq then refuses those others' answers, too. To send for a while without
-// waiting for full queues costs requesters at most that they ask again. Its zero value is ready.
-type Standstill struct {
-	since time.Time // zero when answers go on
-	until time.Time // of the while
-}
-
-// Moved notes whether a round has sent something, or had nothing to send.
-func (s *Standstill) Moved(moved bool, now time.Time) {
-	switch {
-	case moved:
-		s.since = time.Time{}
-	case s.since.IsZero():
-		s.since = now
-	case now.Sub(s.since) >= standstill:
-		s.since, s.until = time.Time{}, now.Add(regardless)
-	}
-}
-
-// Over says that full queues are not to be waited for now.
-func (s *Standstill) Over(now time.Time) bool { return now.Before(s.until) }
+// Regardless says that answers are to be sent without a look at who has room; see Standstill.
+func (a *Answers) Regardless(now time.Time) bool { return a.standstill.Regardless(now) }

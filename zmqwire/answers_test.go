@@ -42,6 +42,7 @@ type served struct {
 func (s *served) turn(t *testing.T) (moved bool) {
 	t.Helper()
 	return s.Serve(
+		time.Now(),
 		func(c *Cursor) *Run {
 			runs := s.shelves[c.Partition]
 			if i := c.Next() / 10; i < uint64(len(runs)) && c.Next() < runs[i].End() {
@@ -266,6 +267,7 @@ func TestAnswersAtTheLastSequences(t *testing.T) {
 	var sent []string
 	for range 3 {
 		a.Serve(
+			time.Now(),
 			func(*Cursor) *Run { return runOf(last-1, "before the last", "the last") },
 			func(_ *Cursor, run *Run, from, to int) int {
 				sent = append(sent, contentsOf(run)[from:to]...)
@@ -292,7 +294,7 @@ func TestAnswersTellTopicsApart(t *testing.T) {
 	}
 	var done []string
 	for range 10 {
-		a.Serve(func(*Cursor) *Run { return nil }, nil, func(c *Cursor) {
+		a.Serve(time.Now(), func(*Cursor) *Run { return nil }, nil, func(c *Cursor) {
 			done = append(done, c.Requester+" "+c.Topic+" "+c.Partition)
 		})
 	}
@@ -317,7 +319,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	if err := a.Add(fetch("r", "topic", "0", 0, 1)); err != nil {
 		t.Errorf("a request for what is under way: %v", err)
 	}
-	a.Serve(func(*Cursor) *Run { return nil }, nil, func(*Cursor) {})
+	a.Serve(time.Now(), func(*Cursor) *Run { return nil }, nil, func(*Cursor) {})
 	if err := a.Add(fetch("another", "topic", "0", 0, 1)); err != nil || a.Len() != most {
 		t.Errorf("%d under way after one of %d was done and another came: %v", a.Len(), most, err)
 	}
@@ -336,6 +338,7 @@ func TestAnswersBoundTheirBytes(t *testing.T) {
 	serve := func() bool {
 		t.Helper()
 		moved := a.Serve(
+			time.Now(),
 			func(*Cursor) *Run { return run },
 			func(c *Cursor, run *Run, from, to int) int {
 				n, err := pub.SendRun(c.Header, run, from, to, c.Load, false)
@@ -378,6 +381,7 @@ func TestAnswersOnTheirWayAreNotRepeated(t *testing.T) {
 	sent := func() (contents int) {
 		t.Helper()
 		a.Serve(
+			time.Now(),
 			func(*Cursor) *Run { return runOf(7, strings.Repeat("x", 64<<20), "small") },
 			func(c *Cursor, run *Run, from, to int) int {
 				n, err := pub.SendRun(c.Header, run, from, to, c.Load, false)
@@ -410,27 +414,5 @@ func TestAnswersOnTheirWayAreNotRepeated(t *testing.T) {
 	await(t, sub, 3)
 	if must(t, a.Add(fetch("r", "topic", "p", 7, 1))); a.Len() != 1 {
 		t.Error("not sent again although nothing is on its way")
-	}
-}
-
-func TestStandstill(t *testing.T) {
-	var s Standstill
-	now := time.Now()
-	for i, step := range []struct {
-		after time.Duration
-		moved bool
-		over  bool
-	}{
-		{0, true, false}, {time.Hour, false, false}, {standstill - 1, false, false},
-		{1, true, false}, // just in time
-		{time.Hour, false, false}, {standstill, false, true},
-		{1, true, true}, {regardless - 2, true, true}, {1, true, false},
-		{1, false, false}, {standstill, false, true},
-	} {
-		now = now.Add(step.after)
-		s.Moved(step.moved, now)
-		if got := s.Over(now); got != step.over {
-			t.Errorf("step %d: full queues are not waited for: %v", i, got)
-		}
 	}
 }

@@ -153,6 +153,7 @@ func (m *model) ask() (wait time.Duration) {
 func (m *model) answer() {
 	room := m.IntN(500)
 	m.answers.Serve(
+		m.now,
 		func(c *Cursor) *Run {
 			runs := m.partitions[c.Partition].runs
 			i, _ := slices.BinarySearchFunc(runs, c.Next(), func(run *Run, next uint64) int {

@@ -302,6 +302,7 @@ func (s *simulation) serve(h *simHost, answers *Answers, find func(partition int
 	}
 	room := s.IntN(50)
 	answers.Serve(
+		s.clock(),
 		func(c *Cursor) *Run { return find(s.number(c.Partition), c.Next()) },
 		func(c *Cursor, run *Run, from, to int) int {
 			to = min(to, from+room)
