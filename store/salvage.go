@@ -274,7 +274,10 @@ func blockEnds(t *sstable.Reader) (ends [][]byte, err error) {
 
 // logBlock is the unit in which Pebble's logs are written: a commit begins anywhere, but none of its pieces crosses from
 // one block to the next. So reading can begin at each.
-const logBlock = 32 << 10
+const (
+	logBlock  = 32 << 10
+	logHeader = 19 // of a piece, at most
+)
 
 // log gives the entries of a log between two keys. What cannot be read is left out, to the end of its block; behind it reading goes on
 // with the next commit. A log is kept in memory as a whole: it is no larger than a memtable.
@@ -389,6 +392,13 @@ var (
 // next log without contents, or at the end of the file, when the store was killed. A damaged number of the log makes
 // any piece look like the mark, and Pebble passes over what follows in silence.
 func logEnd(file io.ReaderAt, at, size int64, number uint32) error {
+	// Where a block has no room for a piece's head, zeros fill it up.
+	if rest := min(logBlock-at%logBlock, size-at); rest < logHeader {
+		var zeros, filled [logHeader]byte
+		if _, err := file.ReadAt(filled[:rest], at); err == nil && filled == zeros {
+			at += rest
+		}
+	}
 	if at == size {
 		return errUnclosed
 	}
