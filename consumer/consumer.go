@@ -221,7 +221,7 @@ func Open(config Config) (*Consumer, error) {
 		since:     make(map[string]time.Time),
 		sources:   make(map[string]source),
 		nextHeads: time.Now().Add(headsEvery),
-		ending:    ending{met: make(map[string]bool), readers: make(map[string]time.Time)},
+		ending:    ending{met: make(map[string]bool), ears: make(map[int]ears), readers: make(map[string]time.Time)},
 		wanted:    make(map[string]bool),
 		closed:    make(chan struct{}),
 	}
@@ -513,7 +513,7 @@ func (c *Consumer) greet() error {
 		return err
 	}
 	for s := range subscriptions {
-		c.welcome(s.Prefix)
+		c.welcome(s.Prefix, c.received.Connection())
 		if len(s.Prefix) < 2 {
 			continue
 		}

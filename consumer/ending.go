@@ -21,29 +21,45 @@ const (
 // believed every store must have greeted the consumer once more.
 //
 // A store is two nodes, and the consumer may have heard of one only. Which two belong together nobody says, but each
-// store's writer subscribes to all records, and its reader greets consumers, so there must be as many of these as of
-// those.
+// store's writer listens to all records and all heads, and its reader greets consumers, so there must be as many of these
+// as of those.
 type ending struct {
 	news    time.Time            // when something was last heard that moves the end
 	looked  time.Time            // when the end was last looked for
 	towers  int                  // how many there were then
 	peers   int                  // and other nodes
 	met     map[string]bool      // the nodes that have connected: each subscribes to what is for it, by its address
-	writers int                  // of stores, that have connected
+	ears    map[int]ears         // by connection
 	readers map[string]time.Time // of stores, by address: when each greeted last
 	asked   time.Time            // when they were asked for greetings last
 }
 
+// ears are what is listened to by one connection, whoever says it and of whatever topic.
+type ears byte
+
+const (
+	records ears = 1 << iota
+	heads
+	others // as only those do who look on
+)
+
 // welcome notes what a node that has connected subscribes to.
-func (c *Consumer) welcome(prefix []byte) {
+func (c *Consumer) welcome(prefix []byte, connection int) {
 	e := &c.ending
-	switch {
-	case !c.untilEnd || len(e.met) >= 8*c.node.Limits().Peers:
-	case len(prefix) == 1 && zmqwire.Kind(prefix[0]) == zmqwire.Record:
-		e.writers++
-		e.news = time.Now()
+	switch most := 8 * c.node.Limits().Peers; {
+	case !c.untilEnd || len(e.met) >= most || len(e.ears) >= most:
 	case len(prefix) > 1 && !e.met[string(prefix[1:])]:
 		e.met[string(prefix[1:])] = true
+		e.news = time.Now()
+	case len(prefix) == 1:
+		switch zmqwire.Kind(prefix[0]) {
+		case zmqwire.Record:
+			e.ears[connection] |= records
+		case zmqwire.Head:
+			e.ears[connection] |= heads
+		default:
+			e.ears[connection] |= others
+		}
 		e.news = time.Now()
 	}
 }
@@ -51,10 +67,11 @@ func (c *Consumer) welcome(prefix []byte) {
 // greeted notes that a store's reader has greeted the consumer.
 func (c *Consumer) greeted(reader string, now time.Time) {
 	e := &c.ending
-	if !c.untilEnd || len(e.readers) >= 8*c.node.Limits().Peers {
+	_, again := e.readers[reader]
+	if !c.untilEnd || !again && len(e.readers) >= 8*c.node.Limits().Peers {
 		return
 	}
-	if _, again := e.readers[reader]; !again {
+	if !again {
 		e.news = now
 	}
 	e.readers[reader] = now
@@ -115,7 +132,13 @@ func (c *Consumer) awaited(now time.Time) (nodes []string) {
 			nodes = append(nodes, member.Endpoint.String())
 		}
 	}
-	if n := e.writers - len(e.readers); n > 0 {
+	writers := 0
+	for _, ears := range e.ears {
+		if ears == records|heads {
+			writers++
+		}
+	}
+	if n := writers - len(e.readers); n > 0 {
 		nodes = append(nodes, fmt.Sprintf("%d of stores, not announced", n))
 	}
 	return nodes

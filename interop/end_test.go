@@ -148,3 +148,22 @@ func TestStoreThatCannotOpen(t *testing.T) {
 	equal(t, "consumed", want, c.all("hello"))
 	first.end(syscall.SIGTERM, 0)
 }
+
+// Who looks on has nothing to tell, and is not waited for.
+func TestUntilEndBesideASniffer(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.store(t.TempDir())
+	want := partitions{"hello/a": lines("a", 100)}
+	c.produce("hello", want["hello/a"]).mustEnd(0)
+	for _, args := range [][]string{{"sniff"}, {"sniff", "--kind", "record"}, {"sniff", "--topic", "hello"}} {
+		c.start(nil, append(args, "--verbose")...).waitFor("connected to peer")
+	}
+	consumer := c.consume("hello", "--from-beginning", "--until-end")
+	begin := time.Now()
+	consumer.mustEnd(0)
+	if took, said := time.Since(begin), consumer.stderr.String(); took > 8*time.Second || strings.Contains(said, "missing") {
+		t.Errorf("the end took %v; stderr:\n%s", took, said)
+	}
+	equal(t, "consumed", want, consumer.partitions())
+}
