@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/godafka/dafka/zmqwire"
 )
 
 // Limits bound what other nodes can make a node hold. A field that is zero is the default. What goes beyond a limit is
@@ -40,7 +42,7 @@ const defaultSubscriptions = 1 << 20
 func (l Limits) withDefaults() (Limits, error) {
 	err := errors.Join(
 		limit("peers", &l.Peers, 1024, 1, math.MaxInt32),
-		limit("frame", &l.Frame, 1<<30, 1<<10, 1<<30),
+		limit("frame", &l.Frame, zmqwire.DefaultMaxFrame, 1<<10, zmqwire.DefaultMaxFrame),
 		limit("topics", &l.Topics, 1024, 1, math.MaxInt32),
 		limit("requests", &l.Requests, 16384, 1, math.MaxInt32),
 		limit("peer_bytes", &l.PeerBytes, 16<<20, 1, 1<<40),

@@ -40,11 +40,11 @@ type NodeConfig struct {
 	Logger *slog.Logger
 }
 
-// withDefaults fills in what is empty and reports everything that is wrong at once.
 // maxOwnAddress is how long the address of a node here may be: others learn it from its subscriptions, and of longer ones
 // libzmq makes something else (zmqwire.Socket.Subscribe).
 const maxOwnAddress = 244
 
+// withDefaults fills in what is empty and reports everything that is wrong at once.
 func (c NodeConfig) withDefaults() (NodeConfig, error) {
 	if len(c.Pub) == 0 {
 		c.Pub = []string{DefaultPub}
