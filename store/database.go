@@ -14,6 +14,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/godafka/dafka/zmqwire"
 )
 
 // database is the Pebble database of a store: what the writer commits and the reader reads. Pebble allows both at once.
@@ -218,6 +220,15 @@ func (d *database) iterate(prefix byte) (*pebble.Iterator, error) {
 	return d.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
 }
 
+// readRun reads the run at which an iterator through runs stands. It lives until that moves.
+func readRun(runs *pebble.Iterator, run *zmqwire.Run) error {
+	value, err := runs.ValueAndErr()
+	if err != nil {
+		return err
+	}
+	return decodeRun(runs.Key(), value, run)
+}
+
 // retainedBytes is how large a batch's memory may be to be used again: that of any commit but one of huge records.
 const retainedBytes = 2 * pendingBytes
 
@@ -226,7 +237,6 @@ type commits struct {
 	db     *database
 	batch  *pebble.Batch
 	key    []byte
-	value  []byte
 	marked map[string]bool // the partitions with marks, by what the keys of their runs begin with
 }
 

@@ -97,10 +97,7 @@ func (d *database) eachRecord(ctx context.Context, topic, address string, each f
 	r := Record{Topic: topic, Partition: address}
 	var run zmqwire.Run
 	for ok := runs.First(); ok; ok = runs.Next() {
-		value, err := runs.ValueAndErr()
-		if err == nil {
-			err = decodeRun(runs.Key(), value, &run)
-		}
+		err := readRun(runs, &run)
 		if err == nil {
 			err = ctx.Err()
 		}

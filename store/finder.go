@@ -109,7 +109,7 @@ func (f *finder) search(sequence uint64) (*zmqwire.Run, error) {
 			return nil, damage
 		}
 	}
-	if err := f.decode(); err != nil {
+	if err := readRun(f.records, &f.stored); err != nil {
 		return nil, err
 	}
 	if f.stored.End() <= sequence {
@@ -132,7 +132,7 @@ func (f *finder) gather() *zmqwire.Run {
 			return g
 		}
 		// What is damaged ends this run; who looks for it is told.
-		if err := f.decode(); err != nil || f.stored.First != g.End() {
+		if err := readRun(f.records, &f.stored); err != nil || f.stored.First != g.End() {
 			return g
 		}
 	}
@@ -142,14 +142,6 @@ func (f *finder) gather() *zmqwire.Run {
 func (f *finder) here() bool {
 	partition := f.key[:len(f.key)-sequenceSize]
 	return len(f.records.Key()) == len(f.key) && bytes.HasPrefix(f.records.Key(), partition)
-}
-
-func (f *finder) decode() error {
-	value, err := f.records.ValueAndErr()
-	if err != nil {
-		return err
-	}
-	return decodeRun(f.records.Key(), value, &f.stored)
 }
 
 func (f *finder) close() {

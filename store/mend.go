@@ -373,7 +373,6 @@ type filling struct {
 	gap     *gap   // fetched; nil when there is none
 	lacking *gap
 	write   func(key, value []byte) error
-	key     []byte
 }
 
 // run takes the next run that can be read. One within the gap was fetched with it.
@@ -399,15 +398,7 @@ func (f *filling) fill(at uint64) error {
 		return nil
 	}
 	f.at = g.end
-	for _, run := range g.runs {
-		f.key = appendRunKey(f.key[:0], f.topic, f.address, run.First)
-		value := make([]byte, runSize(run))
-		encodeRun(value, f.key, run)
-		if err := f.write(f.key, value); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeRuns(f.topic, f.address, g.runs, f.write)
 }
 
 // lack notes that the records up to another cannot be read.

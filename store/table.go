@@ -103,16 +103,25 @@ func (c *commits) writeTable(path string, a *appended) error {
 	if err != nil {
 		return err
 	}
-	for _, run := range a.runs {
-		c.key = appendRunKey(c.key[:0], a.partition.Topic, a.partition.Partition, run.First)
-		c.value = slices.Grow(c.value[:0], runSize(run))[:runSize(run)]
-		encodeRun(c.value, c.key, run)
-		if err := table.Set(c.key, c.value); err != nil {
-			table.Close()
+	if err := writeRuns(a.partition.Topic, a.partition.Partition, a.runs, table.Set); err != nil {
+		table.Close()
+		return err
+	}
+	return table.Close()
+}
+
+// writeRuns gives write a partition's runs, in memory that is used again for the next.
+func writeRuns(topic, address string, runs []*zmqwire.Run, write func(key, value []byte) error) error {
+	var key, value []byte
+	for _, run := range runs {
+		key = appendRunKey(key[:0], topic, address, run.First)
+		value = slices.Grow(value[:0], runSize(run))[:runSize(run)]
+		encodeRun(value, key, run)
+		if err := write(key, value); err != nil {
 			return err
 		}
 	}
-	return table.Close()
+	return nil
 }
 
 // mark adds to the batch that the partition's next commits may be tables.
@@ -172,9 +181,5 @@ func lastRun(runs *pebble.Iterator, partition []byte, run *zmqwire.Run) error {
 	if !runs.SeekLT(behind(partition)) || !bytes.HasPrefix(runs.Key(), partition) {
 		return runs.Error()
 	}
-	value, err := runs.ValueAndErr()
-	if err != nil {
-		return err
-	}
-	return decodeRun(runs.Key(), value, run)
+	return readRun(runs, run)
 }
