@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -227,10 +226,7 @@ func TestFilesOfOthers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "db")
 	others := []string{"my notes.txt", ".bash_history", "log"}
 	for turn := range 3 {
-		db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+		db := databaseIn(t, dir)
 		for _, name := range others {
 			if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("x"), 10*turn), 0o644); err != nil {
 				t.Fatal(err)

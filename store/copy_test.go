@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +16,7 @@ import (
 // held is what a store's closed database holds of some partitions.
 func held(t *testing.T, dir string, partitions map[string][]string) map[string][]string {
 	t.Helper()
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, dir)
 	defer db.close()
 	got := make(map[string][]string)
 	for name := range partitions {

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -34,10 +33,7 @@ type kept map[[2]string][]string
 // of several partitions. unfinished is called before the database is closed.
 func makeStore(t testing.TB, dir string, size int, unfinished func()) kept {
 	t.Helper()
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, dir)
 	const turns = 600 // Pebble looks for a flipped bit in the square of the time that reading a commit takes
 	perTurn := 2 * size / turns / 8
 	db.tableFrom = perTurn // some of the largest become tables

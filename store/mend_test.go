@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -258,15 +257,12 @@ func TestDamagedRunIsMended(t *testing.T) {
 	t.Parallel()
 	tw := openTower(t)
 	dir := t.TempDir()
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, dir)
 	run, key := runOf(0, contentsUpTo(100)...), appendRunKey(nil, "hello", "P", 0)
 	value := make([]byte, runSize(run))
 	encodeRun(value, key, run)
 	value[len(value)-1] ^= 1
-	err = errors.Join(db.pebble.Set(key, value, nil),
+	err := errors.Join(db.pebble.Set(key, value, nil),
 		db.pebble.Set(appendPartition(nil, headPrefix, "hello", "P"), binary.BigEndian.AppendUint64(nil, 100), pebble.Sync), db.close())
 	if err != nil {
 		t.Fatal(err)
@@ -302,15 +298,7 @@ func TestDamagedRunIsMended(t *testing.T) {
 func TestMendingHasBounds(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "db")
-	open := func() *database {
-		t.Helper()
-		db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return db
-	}
-	db := open()
+	db := databaseIn(t, dir)
 	commits := db.newCommits()
 	const runs, size = 200, 40_000
 	for i := range uint64(runs) {
@@ -346,7 +334,7 @@ func TestMendingHasBounds(t *testing.T) {
 		want   string
 	}{{runs / 2, false, ""}, {runs / 2, true, "the store ends"}, {runs / 20, false, "more than 8 of its blocks"}} {
 		damage(test.every)
-		db := open()
+		db := databaseIn(t, dir)
 		l, err := db.findLoss(appendRunKey(nil, "hello", "P", 0), func(string) bool { return false })
 		if err != nil || l == nil {
 			t.Fatalf("damage is not found: %v", err)
@@ -370,16 +358,13 @@ func TestVerifyComparesRecords(t *testing.T) {
 		sound bool
 	}{{[]string{"a", "b", "c"}, true}, {[]string{"b", "c"}, true}, {[]string{"a", "b", "x"}, false}, {[]string{"a", "b", "c", "d"}, false}} {
 		dir := filepath.Join(t.TempDir(), "db")
-		db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+		db := databaseIn(t, dir)
 		commits := db.newCommits()
 		first := uint64(0)
 		if test.old[0] == "b" {
 			first = 1
 		}
-		err = errors.Join(
+		err := errors.Join(
 			commits.commit([]*appended{grow("hello", "P", 0, "a")}), commits.commit([]*appended{grow("hello", "P", 1, "b", "c")}),
 			db.pebble.Flush(), commits.writeTable(filepath.Join(dir, "000999.sst"), grow("hello", "P", first, test.old...)),
 		)

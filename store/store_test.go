@@ -67,6 +67,16 @@ func databaseOver(t testing.TB, fs vfs.FS) *database {
 	return d
 }
 
+// databaseIn opens a database on disk.
+func databaseIn(t testing.TB, dir string) *database {
+	t.Helper()
+	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
 // nowhere is a node whose tower does not exist.
 func nowhere(db *database) tower.NodeConfig {
 	const tcp = "tcp://127.0.0.1:1"
@@ -539,10 +549,7 @@ func TestAcksAgain(t *testing.T) {
 		t.Errorf("Stats: %d duplicates, want 3 at least", got)
 	}
 	s.Close()
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, dir)
 	defer db.close()
 	want := []string{content(0), content(1), content(2), content(3), content(4)}
 	if diff := cmp.Diff(want, stored(t, db, "hello", "P")); diff != "" {
@@ -969,10 +976,7 @@ func TestDamage(t *testing.T) {
 	s.Close()
 	p.End()
 
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, dir)
 	key := appendRunKey(nil, "hello", "P", 10)
 	value, closer, err := db.pebble.Get(key)
 	if err != nil {
@@ -1128,10 +1132,7 @@ func TestCloseUnderLoad(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, dir)
 	defer db.close()
 	got := stored(t, db, "hello", "P")
 	for sequence, content := range got {

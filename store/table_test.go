@@ -97,10 +97,7 @@ func TestCrashBetweenTableAndHead(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "db")
 	open := func() *database {
 		t.Helper()
-		db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+		db := databaseIn(t, dir)
 		db.tableFrom = 1
 		return db
 	}
@@ -171,14 +168,11 @@ func TestCrashBetweenTableAndHead(t *testing.T) {
 func TestHeadsOfDamagedPartitions(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "db")
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, dir)
 	db.tableFrom = 1
 	commits := db.newCommits()
 	key := appendRunKey(nil, "hello", "P", 1)
-	err = errors.Join(
+	err := errors.Join(
 		commits.commit([]*appended{grow("hello", "P", 0, "a"), grow("hello", "Q", 0, "a"), grow("hello", "R", 0, "a")}),
 		commits.putTables([]*appended{grow("hello", "Q", 1, "b")}),
 		db.pebble.Set(key, bytes.Repeat([]byte{1}, 20), pebble.Sync),
@@ -188,10 +182,7 @@ func TestHeadsOfDamagedPartitions(t *testing.T) {
 	if err = errors.Join(err, db.close()); err != nil {
 		t.Fatal(err)
 	}
-	db, err = openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db = databaseIn(t, dir)
 	defer db.close()
 	for address, want := range map[string]struct {
 		records uint64
@@ -217,10 +208,7 @@ func TestOldFormat(t *testing.T) {
 		return db.Set([]byte(versionKey), []byte(oldVersion), pebble.Sync)
 	}, []string{"a", "b"})
 	verified(t, dir, false)
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, dir)
 	defer db.close()
 	version, closer, err := db.pebble.Get([]byte(versionKey))
 	if err != nil {
@@ -303,15 +291,7 @@ func TestFailedTables(t *testing.T) {
 func TestTablesBesideDamage(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "db")
-	open := func() *database {
-		t.Helper()
-		db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return db
-	}
-	db := open()
+	db := databaseIn(t, dir)
 	commits := db.newCommits()
 	for turn := range uint64(100) {
 		content := strings.Repeat(fmt.Sprint(turn), 1000)
@@ -345,7 +325,7 @@ func TestTablesBesideDamage(t *testing.T) {
 	if damaged != 1 {
 		t.Fatalf("%d tables of runs, want 1", damaged)
 	}
-	db = open()
+	db = databaseIn(t, dir)
 	defer db.close()
 	db.tableFrom = 1
 	commits = db.newCommits()
@@ -374,10 +354,7 @@ func TestTablesBesideDamage(t *testing.T) {
 // A copy that is made while tables are put into the database is sound, and has all that was committed before.
 func TestCheckpointBesideTables(t *testing.T) {
 	t.Parallel()
-	db, err := openDatabase(filepath.Join(t.TempDir(), "db"), false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, filepath.Join(t.TempDir(), "db"))
 	defer db.close()
 	db.tableFrom = 1
 	var committed atomic.Uint64
@@ -427,13 +404,10 @@ func TestCheckpointBesideTables(t *testing.T) {
 func TestTableThatIsNotNamed(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "db")
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := databaseIn(t, dir)
 	db.tableFrom = 1
 	commits := db.newCommits()
-	err = errors.Join(
+	err := errors.Join(
 		commits.commit([]*appended{grow("hello", "P", 0, "a", "b")}),
 		commits.writeTable(filepath.Join(dir, "000999.sst"), grow("hello", "P", 2, "c", "d")),
 		db.pebble.Close(),
