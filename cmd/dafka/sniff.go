@@ -63,9 +63,8 @@ next:
 	return kinds, nil
 }
 
-// prefixes are the subscriptions that bring what is wanted, and as little else as they can. Others see by the last one, to
-// what is for it, that the node has connected.
-func (s *sniffed) prefixes(own string) (prefixes []string) {
+// prefixes are the subscriptions that bring what is wanted, and as little else as they can.
+func (s *sniffed) prefixes() (prefixes []string) {
 	for _, kind := range s.kinds {
 		prefix := string(byte(kind))
 		if kind == zmqwire.Record || kind == zmqwire.Head || kind == zmqwire.GetHeads {
@@ -73,7 +72,7 @@ func (s *sniffed) prefixes(own string) (prefixes []string) {
 		}
 		prefixes = append(prefixes, prefix)
 	}
-	return append(prefixes, string(byte(zmqwire.DirectHead))+own)
+	return prefixes
 }
 
 // wants says whether a message from the member is wanted. Hellos to nobody are not: they answer the sniffer's own
@@ -105,7 +104,7 @@ func runSniff(c *cli.Context) error {
 	if want.kinds, err = parseKinds(c.StringSlice("kind")); err != nil {
 		return wrong(c, "--kind: %v", err)
 	}
-	l, err := newListener(c, zmqwire.Options{}, want.prefixes)
+	l, err := newListener(c, zmqwire.Options{}, func(string) []string { return want.prefixes() })
 	if err != nil {
 		return err
 	}

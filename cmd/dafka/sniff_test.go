@@ -18,7 +18,7 @@ func TestSniffed(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := sniffed{kinds: kinds, topic: "t", peer: "127.0.0.1:5"}
-	if diff := cmp.Diff([]string{"Mt", "D", "F", "Gt", "EOWN"}, s.prefixes("OWN")); diff != "" {
+	if diff := cmp.Diff([]string{"Mt", "D", "F", "Gt"}, s.prefixes()); diff != "" {
 		t.Errorf("subscriptions (-want +got):\n%s", diff)
 	}
 	if _, err := parseKinds([]string{"records"}); err == nil {

@@ -41,7 +41,8 @@ type ear struct {
 // down for those who read slowly.
 const hearingInterval = 10 * time.Millisecond
 
-// newListener joins the cluster. prefixes gives what to subscribe to, given the listener's address.
+// newListener joins the cluster. prefixes gives what to subscribe to, given the listener's address, besides the heads that
+// are told to it: others see by these that a node has connected.
 func newListener(c *cli.Context, options zmqwire.Options, prefixes func(own string) []string) (*listener, error) {
 	settings, err := readConfig(c, "beacon") // it has no others
 	if err != nil {
@@ -59,7 +60,8 @@ func newListener(c *cli.Context, options zmqwire.Options, prefixes func(own stri
 	if l.options.MaxFrame == 0 {
 		l.options.MaxFrame = l.node.Limits().Frame
 	}
-	l.prefixes = prefixes(l.node.Address())
+	own := l.node.Address()
+	l.prefixes = append([]string{string(byte(zmqwire.DirectHead)) + own}, prefixes(own)...)
 	return l, nil
 }
 
@@ -183,8 +185,7 @@ var headFrame = zmqwire.Options{MaxFrame: 64 << 10}
 func openSurvey(c *cli.Context, options zmqwire.Options, answers ...zmqwire.Kind) (*survey, error) {
 	s := &survey{picture: newPicture()}
 	var err error
-	s.listener, err = newListener(c, options, func(own string) []string {
-		prefixes := []string{string(byte(zmqwire.DirectHead)) + own}
+	s.listener, err = newListener(c, options, func(own string) (prefixes []string) {
 		for _, kind := range answers {
 			prefixes = append(prefixes, string(byte(kind))+own)
 		}
