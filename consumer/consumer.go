@@ -30,8 +30,8 @@ var ErrLost = errors.New("records are known that nobody has")
 
 // Reasons to drop a message.
 const (
-	ErrUnasked zmqwire.Fault = "DIRECT-RECORD that was not asked for"
-	ErrClaims  zmqwire.Fault = "more partitions announced without a record than can be looked into"
+	ErrUnasked zmqwire.Fault = "unrequested_record"
+	ErrClaims  zmqwire.Fault = "too_many_unverified_partitions"
 )
 
 // Reset says where a partition begins of which nothing was consumed yet.

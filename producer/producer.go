@@ -33,7 +33,7 @@ func (e *UnackedError) Error() string {
 }
 
 // ErrAckAhead is the reason to ignore an ACK.
-const ErrAckAhead zmqwire.Fault = "ACK for a record that was never sent"
+const ErrAckAhead zmqwire.Fault = "ack_ahead"
 
 // Config is what a producer needs. Only Topic must be set.
 type Config struct {

@@ -24,7 +24,7 @@ const (
 )
 
 // ErrHeadRequests is the reason to drop a request for heads.
-const ErrHeadRequests zmqwire.Fault = "more requests for heads than can be answered at once"
+const ErrHeadRequests zmqwire.Fault = "too_many_head_requests"
 
 // reader is the half of a store that answers: which partitions there are, and what they hold. It reads nothing but the
 // database, so it only ever tells of what is on disk.

@@ -22,9 +22,9 @@ import (
 
 // Reasons to drop a message.
 const (
-	ErrUnasked zmqwire.Fault = "DIRECT-RECORD that was not asked for"
-	ErrClaims  zmqwire.Fault = "more partitions announced without a record than can be looked into"
-	ErrTopics  zmqwire.Fault = "more topics in a CONSUMER-HELLO than are answered"
+	ErrUnasked zmqwire.Fault = "unrequested_record"
+	ErrClaims  zmqwire.Fault = "too_many_unverified_partitions"
+	ErrTopics  zmqwire.Fault = "too_many_topics"
 )
 
 // Config is what a store needs. Only Dir must be set.

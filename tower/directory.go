@@ -10,10 +10,10 @@ import (
 // Reasons to do without a node: it is one too many; its host, or a tower's, has no known address; or, for the time
 // being, libzmq does not begin to connect.
 const (
-	ErrPeers   zmqwire.Fault = "more peers than allowed"
-	ErrMoves   zmqwire.Fault = "node that changes its endpoint too often"
-	ErrHost    zmqwire.Fault = "host name not resolved"
-	ErrConnect zmqwire.Fault = "peer not connected"
+	ErrPeers   zmqwire.Fault = "too_many_peers"
+	ErrMoves   zmqwire.Fault = "endpoint_changes"
+	ErrHost    zmqwire.Fault = "unresolved_host"
+	ErrConnect zmqwire.Fault = "peer_not_connected"
 )
 
 // directory is the peers a node has heard of, and until when it believes in them. It holds no socket and no clock.

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrOwner is the reason to drop a message that is said under the name of a node that is connected otherwise.
-const ErrOwner zmqwire.Fault = "message under another node's address"
+const ErrOwner zmqwire.Fault = "foreign_address"
 
 // Owner is the connection by which what a node says under its address arrives. The zero value is nobody.
 type Owner struct {

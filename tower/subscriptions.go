@@ -9,7 +9,7 @@ import (
 )
 
 // ErrSubscriptions is the reason to hang up on a peer.
-const ErrSubscriptions zmqwire.Fault = "more subscriptions than one peer, or all together, may have"
+const ErrSubscriptions zmqwire.Fault = "too_many_subscriptions"
 
 const (
 	// subscriptionCost is what a subscription costs at least, in bytes of its prefix.

@@ -32,7 +32,7 @@ const (
 const maxControlFrame = 1024
 
 // ErrNotSent is the reason for a beacon that libzmq did not take.
-const ErrNotSent zmqwire.Fault = "announcement not sent"
+const ErrNotSent zmqwire.Fault = "announcement_not_sent"
 
 // Config is what a tower needs. The zero value is a tower as dafka_towerd is one.
 type Config struct {

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrTooMany is the reason to drop a FETCH. Its requester asks again, as everybody does on this wire.
-const ErrTooMany Fault = "more requests than can be answered at once"
+const ErrTooMany Fault = "too_many_requests"
 
 // Answers is what one node has been asked for and not yet sent: a cursor for each requester and partition, and turns
 // among the requesters, so that one that asks for much, or takes it slowly, costs the others nothing. Memory does not

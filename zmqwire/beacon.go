@@ -23,9 +23,9 @@ const (
 
 // What can be wrong with a frame of discovery.
 const (
-	ErrBeacon       Fault = "malformed beacon"
-	ErrEndpoint     Fault = "malformed endpoint"
-	ErrSubscription Fault = "malformed subscription"
+	ErrBeacon       Fault = "malformed_beacon"
+	ErrEndpoint     Fault = "malformed_endpoint"
+	ErrSubscription Fault = "malformed_subscription"
 )
 
 // Beacon is what a node tells a tower of itself. An empty host lets the tower use the address it sees the node at.

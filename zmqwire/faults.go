@@ -8,10 +8,63 @@ import (
 	"time"
 )
 
-// Fault is a reason to drop something that came from the network. Its text is its name in statistics.
+// Fault is the reason why a node dropped a message from the network. It is a code in snake_case, which statistics, metrics
+// and JSON carry and programs may match: a code never changes its name or its meaning. Error returns the text for people,
+// which may change. Every code has a row in faultTexts.
 type Fault string
 
-func (f Fault) Error() string { return string(f) }
+// OtherFault counts what was dropped for an error that is no Fault, for instance one of libzmq.
+const OtherFault Fault = "other"
+
+// faultTexts has the text of every code, those of the packages above zmqwire too: one table shows that no two codes mean
+// the same. TestFaultCodes compares it with the code of the whole module.
+var faultTexts = map[Fault]string{
+	OtherFault: "another error",
+
+	// A message is not what the protocol says.
+	ErrTruncated:       "message ends within a field",
+	ErrUnterminated:    "routing has no end",
+	ErrTrailing:        "bytes after the last field",
+	ErrVersion:         "unknown protocol version",
+	ErrKind:            "unknown kind of message",
+	ErrNoContent:       "content frame is missing",
+	ErrSurplusFrame:    "more frames than the message has",
+	ErrTopicCount:      "more topics announced than there are bytes",
+	ErrName:            "a name holds a NUL or is over 255 bytes",
+	ErrNoName:          "a name is empty",
+	ErrForeign:         "message for another node",
+	ErrBeacon:          "malformed beacon",
+	ErrEndpoint:        "malformed endpoint",
+	ErrSubscription:    "malformed subscription",
+	"ack_with_address": "ACK with an address, as before August 2020",
+
+	// A message is well formed, and does not fit what the node knows.
+	"foreign_address":    "message under another node's address",
+	"unrequested_record": "DIRECT-RECORD that was not requested",
+	"ack_ahead":          "ACK for a record that was never sent",
+
+	// A message goes beyond a limit.
+	ErrTooMany:                       "more requests than can be answered at once",
+	"too_many_head_requests":         "more requests for heads than can be answered at once",
+	"too_many_topics":                "more topics in a CONSUMER-HELLO than are answered",
+	"too_many_subscriptions":         "more subscriptions than one peer, or all together, may have",
+	"too_many_peers":                 "more peers than allowed",
+	"too_many_unverified_partitions": "more partitions announced without a record than the limit",
+	"too_many_names":                 "more names than can be remembered",
+
+	// A node cannot be reached.
+	"endpoint_changes":      "node that changes its endpoint too often",
+	"unresolved_host":       "host name not resolved",
+	"peer_not_connected":    "peer not connected",
+	"announcement_not_sent": "announcement not sent",
+}
+
+func (f Fault) Error() string {
+	if text, ok := faultTexts[f]; ok {
+		return text
+	}
+	return string(f)
+}
 
 // faultLogInterval is how long one reason stays silent in the log after it was logged: a flood costs a line.
 const faultLogInterval = 10 * time.Second
@@ -32,15 +85,15 @@ func NewFaults(log *slog.Logger) *Faults {
 // Note counts one message dropped because of err, which wraps a Fault, and logs it unless it logged the same reason
 // a moment ago.
 func (f *Faults) Note(err error) {
-	reason := Fault("other")
-	errors.As(err, &reason)
+	fault := OtherFault
+	errors.As(err, &fault)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.counts[reason]++
+	f.counts[fault]++
 	now := time.Now()
-	if last, ok := f.logged[reason]; !ok || now.Sub(last) >= faultLogInterval {
-		f.logged[reason] = now
-		f.log.Warn("dropped a message", "reason", err.Error(), "dropped", f.counts[reason])
+	if last, ok := f.logged[fault]; !ok || now.Sub(last) >= faultLogInterval {
+		f.logged[fault] = now
+		f.log.Warn("dropped a message", "fault", string(fault), "reason", err.Error(), "dropped", f.counts[fault])
 	}
 }
 

@@ -91,17 +91,17 @@ func (k Kind) HasContent() bool { return k == Record || k == DirectRecord }
 
 // What can be wrong with a message. Decode and Append return these, wrapped with what was found.
 const (
-	ErrTruncated    Fault = "message ends within a field"
-	ErrUnterminated Fault = "routing has no end"
-	ErrTrailing     Fault = "bytes after the last field"
-	ErrVersion      Fault = "unknown protocol version"
-	ErrKind         Fault = "unknown kind of message"
-	ErrNoContent    Fault = "content frame is missing"
-	ErrSurplusFrame Fault = "more frames than the message has"
-	ErrTopicCount   Fault = "more topics announced than there are bytes"
-	ErrName         Fault = "a name holds a NUL or is over 255 bytes"
-	ErrNoName       Fault = "a name is empty"
-	ErrForeign      Fault = "message for another node"
+	ErrTruncated    Fault = "truncated"
+	ErrUnterminated Fault = "unterminated_routing"
+	ErrTrailing     Fault = "trailing_bytes"
+	ErrVersion      Fault = "unknown_version"
+	ErrKind         Fault = "unknown_kind"
+	ErrNoContent    Fault = "missing_content"
+	ErrSurplusFrame Fault = "surplus_frame"
+	ErrTopicCount   Fault = "topic_count"
+	ErrName         Fault = "invalid_name"
+	ErrNoName       Fault = "empty_name"
+	ErrForeign      Fault = "wrong_recipient"
 )
 
 // Message is one message of any kind; Kind says which of the other fields it has. The fields of a decoded message point

@@ -255,8 +255,8 @@ func collect[S any](to chan<- prometheus.Metric, s S, metrics []metric[S]) {
 
 // collectFaults gives a zero too, so that the first fault is seen to come.
 func collectFaults(to chan<- prometheus.Metric, desc *prometheus.Desc, faults map[zmqwire.Fault]uint64) {
-	if _, ok := faults["other"]; !ok {
-		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, 0, "other")
+	if _, ok := faults[zmqwire.OtherFault]; !ok {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, 0, string(zmqwire.OtherFault))
 	}
 	for reason, count := range faults {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(count), string(reason))

@@ -51,10 +51,10 @@ type partition struct {
 const maxNames = 1 << 20
 
 // ErrOldAck is not a reason to ignore an ACK, but to ask who still sends such.
-const ErrOldAck zmqwire.Fault = "ACK with an address, as before August 2020"
+const ErrOldAck zmqwire.Fault = "ack_with_address"
 
 // ErrNames is the reason to ignore what would be one name too many.
-const ErrNames zmqwire.Fault = "more names than can be remembered"
+const ErrNames zmqwire.Fault = "too_many_names"
 
 func newPicture() *picture {
 	return &picture{
