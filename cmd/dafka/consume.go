@@ -1,11 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -33,11 +28,12 @@ func consumeCommand() *cli.Command {
 			"  raw   the content alone\n" +
 			"  hex   the content in hexadecimal, and a newline\n" +
 			"  c     topic, partition and content with spaces between them, and a newline, as the C console consumer\n" +
+			"  length  the length of the content in 4 bytes, the highest first, and the content\n" +
 			"  json  an object a line: topic, partition, sequence, content. A value that is not UTF-8 is given in base64,\n" +
 			"        and a further key says so: \"topic_base64\", \"partition_base64\" or \"content_base64\": true\n" +
 			"        \"skipped\": N, with --skip-after, when N records before it were given up\n" +
-			"Or -f gives a template, in which %t is the topic, %p the partition, %s the sequence, %c the content, %% a %,\n" +
-			"and \\n, \\r, \\t, \\0, \\\\ and \\xHH are as in C.\n\n" +
+			"Or -f gives a template, in which %t is the topic, %p the partition, %s the sequence, %S the length of the content\n" +
+			"in bytes, %c the content, %% a %, and \\n, \\r, \\t, \\0, \\\\ and \\xHH are as in C.\n\n" +
 			"Example: dafka consume packages --from-beginning --until-end --format json\n\n" +
 			"Example: dafka consume --prefix log. -o -10 -f '%t %p %s %c\\n'",
 		Flags: nodeFlags(
@@ -48,7 +44,7 @@ func consumeCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "n", Usage: "end after `COUNT` records", DefaultText: "no end"},
 			&cli.BoolFlag{Name: "until-end", Aliases: []string{"e"}, Usage: "end when all records known to exist were printed", DisableDefaultText: true},
 			&cli.DurationFlag{Name: "skip-after", Usage: "give up records that nobody has for so `LONG`, and say so: 30s", DefaultText: "never"},
-			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json, raw, hex or c", Value: "text"},
+			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json, raw, length, hex or c", Value: "text"},
 			&cli.StringFlag{Name: "f", Usage: "`TEMPLATE` of the output, instead of a format"},
 		),
 		Action: runConsume,
@@ -171,7 +167,7 @@ func printRecords(ctx context.Context, from *consumer.Consumer, out *printer, fo
 			fmt.Fprintf(os.Stderr, "skipped records %d to %d of topic %s, partition %s: nobody has them\n",
 				record.Sequence-record.Skipped, record.Sequence-1, printable(textOrBase64(record.Topic)), printable(textOrBase64(record.Partition)))
 		}
-		if err := format(out, &record); err != nil {
+		if err := out.print(format, &record); err != nil {
 			return err
 		}
 		if !from.Buffered() {
@@ -181,84 +177,4 @@ func printRecords(ctx context.Context, from *consumer.Consumer, out *printer, fo
 		}
 	}
 	return nil
-}
-
-// printer is buffered output and what formats need besides it.
-type printer struct {
-	*bufio.Writer
-	json *json.Encoder
-}
-
-const outputBuffer = 128 << 10
-
-func newPrinter(w io.Writer) *printer {
-	p := &printer{Writer: bufio.NewWriterSize(w, outputBuffer)}
-	p.json = json.NewEncoder(p)
-	p.json.SetEscapeHTML(false)
-	return p
-}
-
-// format prints a record. After an error all further printing fails likewise, so that each format checks only its last
-// step. All but json allocate nothing.
-type format func(*printer, *consumer.Record) error
-
-var formats = map[string]format{
-	"text": printText, "raw": printRaw, "hex": printHex, "c": printC, "json": printJSON,
-}
-
-func printText(p *printer, r *consumer.Record) error {
-	p.Write(r.Content)
-	return p.WriteByte('\n')
-}
-
-func printRaw(p *printer, r *consumer.Record) error {
-	_, err := p.Write(r.Content)
-	return err
-}
-
-func printHex(p *printer, r *consumer.Record) error {
-	// In pieces that fit into the buffer, whatever the record's size.
-	for piece := range slices.Chunk(r.Content, outputBuffer/4) {
-		if p.Available() < 2*len(piece) {
-			p.Flush()
-		}
-		p.Write(hex.AppendEncode(p.AvailableBuffer(), piece))
-	}
-	return p.WriteByte('\n')
-}
-
-func printC(p *printer, r *consumer.Record) error {
-	p.WriteString(r.Topic)
-	p.WriteByte(' ')
-	p.WriteString(r.Partition)
-	p.WriteByte(' ')
-	p.Write(r.Content)
-	return p.WriteByte('\n')
-}
-
-func printJSON(p *printer, r *consumer.Record) error {
-	var line struct {
-		Topic           string `json:"topic"`
-		TopicBase64     bool   `json:"topic_base64,omitempty"`
-		Partition       string `json:"partition"`
-		PartitionBase64 bool   `json:"partition_base64,omitempty"`
-		Sequence        uint64 `json:"sequence"`
-		Content         string `json:"content"`
-		ContentBase64   bool   `json:"content_base64,omitempty"`
-		Skipped         uint64 `json:"skipped,omitempty"`
-	}
-	line.Topic, line.TopicBase64 = textOrBase64(r.Topic)
-	line.Partition, line.PartitionBase64 = textOrBase64(r.Partition)
-	line.Sequence = r.Sequence
-	line.Content, line.ContentBase64 = textOrBase64(string(r.Content))
-	line.Skipped = r.Skipped
-	return p.json.Encode(&line)
-}
-
-// textOrBase64 gives what JSON, whose strings are text, can carry.
-func textOrBase64(s string) (text string, isBase64 bool) {
-	if utf8.ValidString(s) {
-		return s, false
-	}
-	return base64.StdEncoding.EncodeToString([]byte(s)), true
 }

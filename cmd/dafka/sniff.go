@@ -176,10 +176,12 @@ func printMessage(p *printer, now time.Time, from tower.Member, m *zmqwire.Messa
 		fmt.Fprintf(p, " bytes=%d %s", len(m.Content), strconv.Quote(string(m.Content[:min(len(m.Content), mostContent)])))
 	}
 	p.WriteByte('\n')
+	p.endRecord()
 }
 
 func printMalformed(p *printer, now time.Time, from tower.Member, err error) {
 	fmt.Fprintf(p, "%s %s malformed: %v\n", now.Format(clock), hostPort(from), err)
+	p.endRecord()
 }
 
 // word is a name as it is, or in quotes where it would not be one word.

@@ -46,7 +46,7 @@ func runStoreExport(c *cli.Context) error {
 	out := newPrinter(os.Stdout)
 	err = offline(c, "exporting "+topic, func(ctx context.Context, progress store.Progress) error {
 		return store.Export(ctx, dir, topic, func(r *store.Record) error {
-			return printJSON(out, &consumer.Record{Topic: r.Topic, Partition: r.Partition, Sequence: r.Sequence, Content: r.Content})
+			return out.print(printJSON, &consumer.Record{Topic: r.Topic, Partition: r.Partition, Sequence: r.Sequence, Content: r.Content})
 		}, progress)
 	})
 	if errors.Is(err, store.ErrInUse) {

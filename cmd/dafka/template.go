@@ -30,8 +30,8 @@ func parseTemplate(template string) (format, error) {
 		if !more {
 			break
 		}
-		if after == "" || !strings.Contains("tpsc%", after[:1]) {
-			return nil, fmt.Errorf("%%%.1s of %q: want %%t, %%p, %%s, %%c or %%%%", after, template)
+		if after == "" || !strings.Contains("tpsSc%", after[:1]) {
+			return nil, fmt.Errorf("%%%.1s of %q: want %%t, %%p, %%s, %%S, %%c or %%%%", after, template)
 		}
 		if after[0] == '%' {
 			pieces = append(pieces, piece{text: "%"})
@@ -40,10 +40,10 @@ func parseTemplate(template string) (format, error) {
 		}
 		rest = after[1:]
 	}
-	return func(p *printer, r *consumer.Record) error { return printTemplate(p, r, pieces) }, nil
+	return func(p *printer, r *consumer.Record) { printTemplate(p, r, pieces) }, nil
 }
 
-func printTemplate(p *printer, r *consumer.Record, pieces []piece) error {
+func printTemplate(p *printer, r *consumer.Record, pieces []piece) {
 	for _, piece := range pieces {
 		switch piece.field {
 		case 't':
@@ -52,14 +52,14 @@ func printTemplate(p *printer, r *consumer.Record, pieces []piece) error {
 			p.WriteString(r.Partition)
 		case 's':
 			p.Write(strconv.AppendUint(p.AvailableBuffer(), r.Sequence, 10))
+		case 'S':
+			p.Write(strconv.AppendUint(p.AvailableBuffer(), uint64(len(r.Content)), 10))
 		case 'c':
 			p.Write(r.Content)
 		default:
 			p.WriteString(piece.text)
 		}
 	}
-	_, err := p.Write(nil) // whatever failed before
-	return err
 }
 
 // unescape gives the bytes that people write with a backslash on a command line.

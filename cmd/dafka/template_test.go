@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 
@@ -13,6 +14,7 @@ func TestTemplate(t *testing.T) {
 	for _, test := range []struct{ template, want string }{
 		{`%t %p %s %c\n`, "topic P 18446744073709551615 a\xff\n\n"},
 		{`%c`, "a\xff\n"},
+		{`%S\n%c`, "3\na\xff\n"},
 		{`%%%s%%`, "%18446744073709551615%"},
 		{`%\n`, ""},
 		{`\t\r\0\\\x41\xfF`, "\t\r\x00\\A\xff"},
@@ -37,15 +39,14 @@ func TestTemplate(t *testing.T) {
 		}
 		var got bytes.Buffer
 		p := newPrinter(&got)
-		if err := format(p, record); err != nil {
+		if err := errors.Join(p.print(format, record), p.Flush()); err != nil {
 			t.Fatal(err)
 		}
-		p.Flush()
 		if got.String() != test.want {
 			t.Errorf("%q: printed %q, want %q", test.template, got.String(), test.want)
 		}
 		p = newPrinter(io.Discard)
-		if n := testing.AllocsPerRun(1000, func() { format(p, record) }); n != 0 {
+		if n := testing.AllocsPerRun(1000, func() { p.print(format, record) }); n != 0 {
 			t.Errorf("%q: %v allocations for each record, want none", test.template, n)
 		}
 	}
@@ -56,7 +57,7 @@ func TestTemplateFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := format(newPrinter(failing{}), &consumer.Record{Content: make([]byte, 2*outputBuffer)}); err == nil {
+	if err := newPrinter(failing{}).print(format, &consumer.Record{Content: make([]byte, 2*outputBuffer)}); err == nil {
 		t.Error("no error from an output that takes nothing")
 	}
 }

@@ -74,7 +74,7 @@ func translateLines(in *lines, out *printer, become func(line []byte) (any, erro
 			malformed++
 			result = map[string]string{"error": err.Error()}
 		}
-		if err := out.json.Encode(result); err != nil {
+		if err := errors.Join(out.json.Encode(result), out.endRecord()); err != nil {
 			return malformed, err
 		}
 		if in.idle() {

@@ -29,17 +29,19 @@ func TestFormats(t *testing.T) {
 			"json": `{"topic":"topic","partition":"ABC","sequence":7,"content":"a b\t<&>\u2028\"é"}` + "\n",
 		}},
 		{"nothing", consumer.Record{Topic: "t", Partition: "p", Sequence: 0}, map[string]string{
-			"text": "\n",
-			"raw":  "",
-			"hex":  "\n",
-			"c":    "t p \n",
-			"json": `{"topic":"t","partition":"p","sequence":0,"content":""}` + "\n",
+			"text":   "\n",
+			"length": "\x00\x00\x00\x00",
+			"raw":    "",
+			"hex":    "\n",
+			"c":      "t p \n",
+			"json":   `{"topic":"t","partition":"p","sequence":0,"content":""}` + "\n",
 		}},
 		{"bytes that are no text", consumer.Record{Topic: "t\xff", Partition: "\xfe", Sequence: 1<<64 - 1, Content: []byte("\x00\n\xff")}, map[string]string{
-			"text": "\x00\n\xff\n",
-			"raw":  "\x00\n\xff",
-			"hex":  "000aff\n",
-			"c":    "t\xff \xfe \x00\n\xff\n",
+			"text":   "\x00\n\xff\n",
+			"length": "\x00\x00\x00\x03\x00\n\xff",
+			"raw":    "\x00\n\xff",
+			"hex":    "000aff\n",
+			"c":      "t\xff \xfe \x00\n\xff\n",
 			"json": `{"topic":"dP8=","topic_base64":true,"partition":"/g==","partition_base64":true,` +
 				`"sequence":18446744073709551615,"content":"AAr/","content_base64":true}` + "\n",
 		}},
@@ -54,10 +56,9 @@ func TestFormats(t *testing.T) {
 			for name, want := range test.want {
 				var got bytes.Buffer
 				p := newPrinter(&got)
-				if err := formats[name](p, &test.record); err != nil {
+				if err := errors.Join(p.print(formats[name], &test.record), p.Flush()); err != nil {
 					t.Fatal(err)
 				}
-				p.Flush()
 				if diff := cmp.Diff(want, got.String()); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", name, diff)
 				}
@@ -76,8 +77,11 @@ func (failing) Write([]byte) (int, error) { return 0, errFailing }
 func TestFormatsFail(t *testing.T) {
 	record := &consumer.Record{Content: make([]byte, 2*outputBuffer)}
 	for name, format := range formats {
-		if err := format(newPrinter(failing{}), record); !errors.Is(err, errFailing) {
-			t.Errorf("%s: got error %v, want %v", name, err, errFailing)
+		p := newPrinter(failing{})
+		for range 2 {
+			if err := p.print(format, record); !errors.Is(err, errFailing) {
+				t.Errorf("%s: got error %v, want %v", name, err, errFailing)
+			}
 		}
 	}
 }
@@ -89,8 +93,51 @@ func TestFormatsAllocate(t *testing.T) {
 			continue
 		}
 		p := newPrinter(io.Discard)
-		if got := testing.AllocsPerRun(10_000, func() { formats[name](p, record) }); got != 0 {
+		if got := testing.AllocsPerRun(10_000, func() { p.print(formats[name], record) }); got != 0 {
 			t.Errorf("%s: %v allocations for each record, want none", name, got)
+		}
+	}
+}
+
+// writes is an output that keeps what each call writes.
+type writes []string
+
+func (w *writes) Write(b []byte) (int, error) {
+	*w = append(*w, string(b))
+	return len(b), nil
+}
+
+// TestPrinterWritesWholeRecords: whatever their sizes, each write begins and ends where a record does. Programs that append
+// to one file cut no record of each other then.
+func TestPrinterWritesWholeRecords(t *testing.T) {
+	sizes := []int{0, 1, 100, outputBuffer - 1, outputBuffer, 5 * outputBuffer, 3, 0}
+	for range 10_000 {
+		sizes = append(sizes, 57)
+	}
+	for _, name := range []string{"text", "hex", "c", "json"} {
+		var out writes
+		p := newPrinter(&out)
+		for i, size := range sizes {
+			content := bytes.Repeat([]byte{'a' + byte(i%26)}, size)
+			if err := p.print(formats[name], &consumer.Record{Topic: "t", Partition: "p", Sequence: uint64(i), Content: content}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		lines := 0
+		for i, piece := range out {
+			if !strings.HasSuffix(piece, "\n") {
+				t.Errorf("%s: write %d of %d ends within a record, with %q", name, i, len(out), piece[max(0, len(piece)-10):])
+			}
+			lines += strings.Count(piece, "\n")
+		}
+		if lines != len(sizes) || len(out) > len(sizes)/10 {
+			t.Errorf("%s: %d lines in %d writes, want %d lines in far fewer", name, lines, len(out), len(sizes))
+		}
+		if p.Cap() > 4*outputBuffer {
+			t.Errorf("%s: %d bytes are kept for a record that was written", name, p.Cap())
 		}
 	}
 }
