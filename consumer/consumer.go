@@ -280,6 +280,13 @@ func (c *Consumer) Address() string { return c.node.Address() }
 // Connected is the number of towers the consumer hears.
 func (c *Consumer) Connected() int { return c.node.Connected() }
 
+// WaitConnected returns nil when a tower is connected, at once when one is already. If ctx ends first, the error wraps
+// ctx's. If the consumer was closed or failed first, the error is ErrClosed. A connected tower does not mean that any store
+// or producer is there.
+func (c *Consumer) WaitConnected(ctx context.Context) error {
+	return c.node.WaitConnected(ctx, c.closed, ErrClosed)
+}
+
 // Next waits for the next record of any partition. It returns ctx's error when ctx ends, io.EOF at the end under
 // UntilEnd, ErrLost there when the last records of a partition were given up, ErrClosed after Close, and why, if the node failed; records that had arrived by then are given first.
 func (c *Consumer) Next(ctx context.Context) (Record, error) {

@@ -237,6 +237,13 @@ func (p *Producer) Address() string { return p.node.Address() }
 // Connected is the number of towers the producer hears.
 func (p *Producer) Connected() int { return p.node.Connected() }
 
+// WaitConnected returns nil when a tower is connected, at once when one is already. If ctx ends first, the error wraps
+// ctx's. If the producer was closed or failed first, the error is ErrClosed. A connected tower does not mean that any store is
+// there.
+func (p *Producer) WaitConnected(ctx context.Context) error {
+	return p.node.WaitConnected(ctx, p.closed, ErrClosed)
+}
+
 // Stats is what a producer has done so far.
 type Stats struct {
 	Sent         uint64 // records taken by Send

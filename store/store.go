@@ -27,6 +27,9 @@ const (
 	ErrTopics  zmqwire.Fault = "too_many_topics"
 )
 
+// ErrClosed is returned by calls that waited for something of a store when it was closed or failed.
+var ErrClosed = errors.New("store is closed")
+
 // Config is what a store needs. Only Dir must be set.
 type Config struct {
 	// Dir holds the database; it is made when it is not there, and serves one store at a time.
@@ -174,3 +177,16 @@ func (s *Store) Close() error {
 
 // Connected is the number of towers the store hears.
 func (s *Store) Connected() int { return min(s.writer.node.Connected(), s.reader.node.Connected()) }
+
+// WaitConnected returns nil when both nodes of the store have a tower connected, at once when they have already. If ctx
+// ends first, the error wraps ctx's. If the store was closed or failed first, the error is ErrClosed.
+func (s *Store) WaitConnected(ctx context.Context) error {
+	for s.Connected() == 0 {
+		for _, node := range []*tower.Node{s.writer.node, s.reader.node} {
+			if err := node.WaitConnected(ctx, s.closed, ErrClosed); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

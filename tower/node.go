@@ -122,7 +122,7 @@ type Sockets struct {
 }
 
 // Node is a member of the cluster: its sockets, its announcements, its connections to the other members. All methods
-// but Wake, Connected, Peers, Faults and Limits belong to the one goroutine that owns the node.
+// but Wake, Connected, WaitConnected, Peers, Faults and Limits belong to the one goroutine that owns the node.
 type Node struct {
 	Pub *zmqwire.Socket   // what the node says; bound
 	Sub []*zmqwire.Socket // what it hears; connected to every peer
@@ -150,7 +150,7 @@ type Node struct {
 	nextChange  time.Time // not before it are changes applied
 	settled     time.Time // when every node that was there before us has been heard; zero before the first tower
 	peers       atomic.Int32
-	towers      atomic.Int32
+	contact     contact
 
 	// Names are looked up by goroutines of their own, because a name server may take its time.
 	lookups  context.Context
@@ -218,6 +218,7 @@ func Join(config NodeConfig, sockets Sockets) (*Node, error) {
 		subscribers: newSubscriptions(config.Limits.Subscriptions),
 		connected:   make(map[zmqwire.Endpoint]string),
 		pending:     make(map[string]bool),
+		contact:     newContact(),
 	}
 	if n.linger = sockets.Linger; n.linger == 0 {
 		n.linger = 200 * time.Millisecond
@@ -299,7 +300,7 @@ func (n *Node) Address() string { return n.config.Address }
 func (n *Node) Limits() Limits { return n.config.Limits }
 
 // Connected is the number of towers that can be heard. It may be called from any goroutine.
-func (n *Node) Connected() int { return int(n.towers.Load()) }
+func (n *Node) Connected() int { return n.contact.count() }
 
 // Peers is the number of other nodes the node knows. It may be called from any goroutine.
 func (n *Node) Peers() int { return int(n.peers.Load()) }
@@ -483,7 +484,7 @@ func (n *Node) hear(l *link, now time.Time) {
 		return
 	}
 	l.connected, l.echoed = true, now
-	if n.towers.Add(1) == 1 {
+	if n.contact.gain() {
 		n.directory.believe(now)
 	}
 	if n.settled.IsZero() {
@@ -503,7 +504,7 @@ func (n *Node) expire(now time.Time) {
 		}
 		if l.connected {
 			l.connected, l.repeats = false, false
-			n.towers.Add(-1)
+			n.contact.lose()
 			n.log.Warn("tower is silent, waiting for it", "tower", l.endpoint.String())
 		}
 		// Its name may belong to another machine by now. And a connection on which a frame came that was too large is
