@@ -78,7 +78,7 @@ func (c *control) run() {
 }
 
 func (c *control) serve(guest net.Conn) {
-	defer os.RemoveAll(c.checkpoint())
+	defer c.db.ground.RemoveAll(c.checkpoint())
 	answer := "ok"
 	if err := c.db.checkpoint(c.checkpoint()); err != nil {
 		answer = plain(err)
@@ -96,6 +96,9 @@ func (c *control) close() {
 		c.guest.Close()
 	}
 	c.mu.Unlock()
+	if socket, ok := c.listener.(*net.UnixListener); ok && c.db.ground.stands() != nil {
+		socket.SetUnlinkOnClose(false) // the path may lead to another store's
+	}
 	c.listener.Close()
 	<-c.ended
 }

@@ -21,6 +21,7 @@ import (
 // database is the Pebble database of a store: what the writer commits and the reader reads. Pebble allows both at once.
 type database struct {
 	dir    string // to be sealed at the end; may be empty
+	ground *ground
 	fs     vfs.FS
 	pebble *pebble.DB
 	sync   *pebble.WriteOptions
@@ -48,11 +49,18 @@ const (
 )
 
 func openDatabase(dir string, noSync bool, log *slog.Logger) (*database, error) {
-	d := &database{fs: vfs.Default, sync: pebble.Sync, log: log, tableFrom: ownTableBytes, suspects: make(chan []byte, 16)}
+	return openDatabaseOver(newGround(vfs.Default, dir), dir, noSync, log)
+}
+
+func openDatabaseOver(ground *ground, dir string, noSync bool, log *slog.Logger) (*database, error) {
+	d := &database{
+		ground: ground, fs: ground, sync: pebble.Sync, log: log, tableFrom: ownTableBytes, suspects: make(chan []byte, 16),
+	}
 	if noSync {
 		d.sync = pebble.NoSync
 	}
 	options := databaseOptions(log)
+	options.FS, options.Logger = ground, pebbleLog{log, ground}
 	logged := options.EventListener.DataCorruption
 	options.EventListener.DataCorruption = func(info pebble.DataCorruptionInfo) {
 		logged(info)
@@ -91,6 +99,9 @@ func openDatabase(dir string, noSync bool, log *slog.Logger) (*database, error) 
 	if err == nil {
 		err = d.completeHeads()
 	}
+	if err == nil {
+		err = ground.settle()
+	}
 	if err != nil {
 		d.pebble.Close()
 		return nil, err
@@ -107,7 +118,7 @@ func databaseOptions(log *slog.Logger) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: 4,
-		Logger:                      pebbleLog{log},
+		Logger:                      pebbleLog{log: log},
 		EventListener: &pebble.EventListener{
 			BackgroundError: atMostEvery(logInterval, func(err error) {
 				log.Error("database cannot write, it tries again", "error", err.Error())
@@ -249,9 +260,15 @@ func (d *database) newCommits() *commits {
 // commit writes runs of some partitions and their heads, and returns when they are on disk. A partition has all of its
 // runs then and its head, or neither, or it has a mark. After an error nothing can be committed any more.
 func (c *commits) commit(appends []*appended) (err error) {
-	defer catchFatal(&err)
 	c.db.commit.Lock()
 	defer c.db.commit.Unlock()
+	if err := c.db.ground.attempt(func() error { return c.write(appends) }); err != nil {
+		return err
+	}
+	return c.db.ground.stands()
+}
+
+func (c *commits) write(appends []*appended) error {
 	if err := c.putTables(appends); err != nil {
 		return err
 	}
@@ -292,13 +309,17 @@ func (c *commits) putRuns(a *appended) error {
 	return nil
 }
 
-func (c *commits) close() { c.batch.Close() }
+func (c *commits) close() {
+	if c.db.ground.gone() == nil { // else a commit may stand still that uses it
+		c.batch.Close()
+	}
+}
 
 // disk measures the database, and the disk where it is.
 func (d *database) disk() Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	if d.closed || d.ground.gone() != nil {
 		return Disk{}
 	}
 	metrics := d.pebble.Metrics()
@@ -315,7 +336,9 @@ func (d *database) checkpoint(dir string) error {
 	// would be in the copy, and the table not.
 	d.setCopying(true)
 	defer d.setCopying(false)
-	return guard(func() error { return d.pebble.Checkpoint(dir, pebble.WithFlushedWAL()) })
+	return d.ground.attempt(func() error {
+		return guard(func() error { return d.pebble.Checkpoint(dir, pebble.WithFlushedWAL()) })
+	})
 }
 
 func (d *database) setCopying(copying bool) {
@@ -328,6 +351,10 @@ func (d *database) close() error {
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()
+	if err := d.ground.stands(); err != nil {
+		d.ground.close(d.pebble)
+		return err
+	}
 	if err := d.pebble.Close(); err != nil {
 		return fmt.Errorf("close database: %w", err)
 	}
@@ -361,13 +388,21 @@ func foreign(dir string) bool {
 }
 
 // pebbleLog gives Pebble's messages to the store's log. What Pebble calls fatal, such as a log it cannot write, must not
-// return to it: commit makes an error of it, and where Pebble works by itself it ends the process.
-type pebbleLog struct{ log *slog.Logger }
+// return to it: while it opens a database, and without a ground, that is a panic; later the ground is lost.
+type pebbleLog struct {
+	log    *slog.Logger
+	ground *ground
+}
 
 func (l pebbleLog) Infof(format string, args ...any)  { l.log.Debug(fmt.Sprintf(format, args...)) }
 func (l pebbleLog) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	panic(fatalError(fmt.Sprintf(format, args...)))
+	cause := fatalError(fmt.Sprintf(format, args...))
+	if l.ground == nil || !l.ground.firm.Load() {
+		panic(cause)
+	}
+	l.ground.lose(cause, "look at the disk")
+	select {}
 }
 
 // fatalError is what Pebble says it cannot go on from.

@@ -454,8 +454,11 @@ func (l *loss) walkHeads(d *database, write func(key, value []byte) error) error
 }
 
 // replace puts a new table in the place of a damaged one whose gaps are filled. Nothing may be committed meanwhile.
-func (d *database) replace(l *loss) (err error) {
-	defer catchFatal(&err)
+func (d *database) replace(l *loss) error {
+	return d.ground.attempt(func() error { return d.putReplacement(l) })
+}
+
+func (d *database) putReplacement(l *loss) error {
 	path := d.fs.PathJoin(d.dir, fmt.Sprintf(halfTable, 0))
 	table, err := d.newTable(path)
 	if err != nil {

@@ -52,7 +52,7 @@ func (p *powerTrial) database(fs vfs.FS) *database {
 	log := slog.New(slog.DiscardHandler)
 	db, err := pebble.Open("db", &pebble.Options{
 		// Small, so that what was logged moves into tables, and tables into others, between one cut and the next.
-		FS: fs, MemTableSize: 256 << 10, L0CompactionThreshold: 2, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{log},
+		FS: fs, MemTableSize: 256 << 10, L0CompactionThreshold: 2, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{log: log},
 	})
 	if err != nil {
 		p.t.Fatalf("after %d cuts the database does not open: %v", p.cuts, err)

@@ -80,7 +80,7 @@ func (f *folder) salvageInto(ctx context.Context, fresh string, progress Progres
 	}
 	err = errors.Join(err, fill.close())
 	if err == nil {
-		err = db.pebble.Flush() // what lies in tables is checked block by block
+		err = db.ground.attempt(db.pebble.Flush) // what lies in tables is checked block by block
 	}
 	if err = errors.Join(err, db.close()); err != nil {
 		return nil, err

@@ -32,7 +32,9 @@ var ErrClosed = errors.New("store is closed")
 
 // Config is what a store needs. Only Dir must be set.
 type Config struct {
-	// Dir holds the database; it is made when it is not there, and serves one store at a time.
+	// Dir holds the database; it is made when it is not there, and serves one store at a time. While the store runs, the
+	// folder must stay where it is, and writable. Otherwise the store stops to ack and fails within 3 s. What Pebble then
+	// still holds, the folder's lock included, may stay until the process ends.
 	Dir string
 	// NoSync acks records that the operating system has and the disk may not have yet, as C stores do: a power loss
 	// then loses records that were acked.
@@ -126,7 +128,7 @@ func split(config tower.NodeConfig) (reading, writing tower.NodeConfig, err erro
 // run runs both nodes. When one fails the other ends too: half a store would mislead everyone.
 func (s *Store) run() {
 	var parts sync.WaitGroup
-	var writing, reading error
+	var writing, reading, standing error
 	stopping := func() bool { return s.running.Err() != nil }
 	parts.Go(func() {
 		writing = s.writer.run(stopping)
@@ -136,9 +138,17 @@ func (s *Store) run() {
 		reading = s.reader.run(stopping)
 		s.stop()
 	})
+	parts.Go(func() {
+		standing = s.db.ground.watch(s.running)
+		s.stop()
+	})
 	parts.Go(func() { s.mender.run(s.running) })
 	parts.Wait()
-	if err := errors.Join(writing, reading); err != nil {
+	err := errors.Join(writing, reading)
+	if standing != nil {
+		err = standing // the others are of it
+	}
+	if err != nil {
 		s.failure = fmt.Errorf("store: %w", err)
 	}
 	close(s.closed)
@@ -170,7 +180,10 @@ func (s *Store) Close() error {
 		if s.control != nil {
 			s.control.close()
 		}
-		s.result = errors.Join(s.failure, s.writer.node.Close(), s.reader.node.Close(), s.db.close())
+		s.result = errors.Join(s.failure, s.writer.node.Close(), s.reader.node.Close())
+		if err := s.db.close(); err != nil && !errors.Is(s.failure, err) {
+			s.result = errors.Join(s.result, err)
+		}
 	})
 	return s.result
 }

@@ -55,7 +55,7 @@ func databaseOver(t testing.TB, fs vfs.FS) *database {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db, err := pebble.Open("db", &pebble.Options{
-		FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{log},
+		FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{log: log},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -1027,7 +1027,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 	foreign, future, used := t.TempDir(), t.TempDir(), t.TempDir()
 	for dir, key := range map[string]string{foreign: "key", future: versionKey} {
-		db, err := pebble.Open(dir, &pebble.Options{Logger: pebbleLog{slog.New(slog.DiscardHandler)}})
+		db, err := pebble.Open(dir, &pebble.Options{Logger: pebbleLog{log: slog.New(slog.DiscardHandler)}})
 		if err != nil {
 			t.Fatal(err)
 		}
