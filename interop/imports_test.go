@@ -82,8 +82,8 @@ var dependencies = []struct {
 		say: "compare by hand: go-cmp panics on what it does not understand, and is for tests",
 	}, {
 		path: "golang.org/x/sys",
-		code: only("store"), tests: nowhere,
-		say: "use the standard library; the store needs renameat2",
+		code: only("store", "cmd"), tests: nowhere,
+		say: "use the standard library; the store needs renameat2, and cmd poll",
 	},
 }
 

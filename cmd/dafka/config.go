@@ -27,6 +27,9 @@ type config struct {
 // value is a setting's, and where it was said.
 type value struct{ text, source string }
 
+// mostConfig is the size in bytes of the largest configuration file.
+const mostConfig = 1 << 20
+
 // byDefault is the source of what was said nowhere.
 const byDefault = "default"
 
@@ -58,7 +61,10 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 	file := c.String("c")
 	tree := &zplItem{}
 	if c.IsSet("c") {
-		text, err := os.ReadFile(file)
+		text, err := readFile(c.Context, file, mostConfig)
+		if err == errEnded {
+			return nil, err
+		}
 		if err != nil {
 			return nil, wrong(c, "-c: %v", err)
 		}

@@ -112,11 +112,10 @@ func runConsume(c *cli.Context) error {
 	}
 	stopSaying := sayWaiting(node, consumed.Connected)
 	out := newPrinter(os.Stdout)
-	err = printRecords(c.Context, consumed, out, format, c.Uint64("n"))
+	ctx, stop := untilReaderGone(c.Context)
+	defer stop()
+	err = printRecords(ctx, consumed, out, format, c.Uint64("n"))
 	stopSaying()
-	if err == nil {
-		err = out.Flush()
-	}
 	return errors.Join(err, consumed.Close())
 }
 
@@ -153,8 +152,14 @@ func beginAt(where string, config *consumer.Config) error {
 }
 
 // printRecords prints count records (0: all there are) until the end or until ctx ends. It flushes when the next record
-// has to be waited for: what is known is seen at once, and what is plenty is written in large pieces.
-func printRecords(ctx context.Context, from *consumer.Consumer, out *printer, format format, count uint64) error {
+// has to be waited for: what is known is seen at once, and what is plenty is written in large pieces. When it returns,
+// all that it printed is written, unless that failed.
+func printRecords(ctx context.Context, from *consumer.Consumer, out *printer, format format, count uint64) (err error) {
+	defer func() {
+		if failure := out.Flush(); err == nil {
+			err = failure
+		}
+	}()
 	for n := uint64(0); count == 0 || n < count; n++ {
 		record, err := from.Next(ctx)
 		if err == io.EOF || ctx.Err() != nil {

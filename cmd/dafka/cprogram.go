@@ -218,8 +218,9 @@ func runConsoleConsumer(c *cli.Context) error {
 		return errors.Join(err, consumed.Close())
 	}
 	out := newPrinter(os.Stdout)
-	err = printRecords(c.Context, consumed, out, printC, 0)
-	return errors.Join(err, out.Flush(), consumed.Close())
+	ctx, stop := untilReaderGone(c.Context)
+	defer stop()
+	return errors.Join(printRecords(ctx, consumed, out, printC, 0), consumed.Close())
 }
 
 // perfTopic is that of the two programs that measure.
@@ -280,12 +281,10 @@ func runPerfStore(c *cli.Context) error {
 	if err == nil {
 		_, err = fmt.Println("Done publishing")
 	}
-	if closeErr := closeProducer(c.Context, p, progress); err == nil {
-		err = closeErr
-	}
+	closeErr := closeProducer(c.Context, p, progress)
 	took := time.Since(begin)
-	if err != nil {
-		return unlessEnded(c.Context, err)
+	if err != nil || closeErr != nil {
+		return errors.Join(unlessEnded(c.Context, err), closeErr)
 	}
 	return printPerf(count, size, took)
 }

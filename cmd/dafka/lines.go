@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -12,11 +13,49 @@ import (
 )
 
 // openInput opens the file that argument i names: stdin when there is none, or it is "-".
-func openInput(c *cli.Context, i int) (*os.File, error) {
-	if c.NArg() <= i || c.Args().Get(i) == "-" {
+// It returns errEnded when ctx has ended.
+func openInput(ctx context.Context, c *cli.Context, i int) (*os.File, error) {
+	if c.NArg() <= i {
 		return os.Stdin, nil
 	}
-	return os.Open(c.Args().Get(i))
+	return openFile(ctx, c.Args().Get(i))
+}
+
+// openFile opens a file to read, stdin for "-". A named pipe that no program writes to is waited for until ctx ends, and
+// errEnded returned then. The call under way cannot be broken off and is left behind.
+func openFile(ctx context.Context, name string) (*os.File, error) {
+	if name == "-" {
+		return os.Stdin, nil
+	}
+	type result struct {
+		file *os.File
+		err  error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		file, err := os.Open(name)
+		opened <- result{file, err}
+	}()
+	select {
+	case r := <-opened:
+		return r.file, r.err
+	case <-ctx.Done():
+		return nil, errEnded
+	}
+}
+
+// readFile returns what a file holds, most bytes at most. It returns errEnded when ctx has ended.
+func readFile(ctx context.Context, name string, most int64) ([]byte, error) {
+	file, err := openFile(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(&input{file, ctx.Done()}, most+1))
+	if err == nil && int64(len(content)) > most {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, most)
+	}
+	return content, err
 }
 
 // lines reads an input line by line, whatever their length. A line that fits into its buffer costs no allocation.
@@ -72,8 +111,11 @@ func (l *lines) goesOn(line []byte, err error) bool {
 // idle says that the next line may have to be waited for.
 func (l *lines) idle() bool { return l.r.Buffered() == 0 }
 
-// errEnded says that reading ended before the input did, because the program was told to end.
+// errEnded says that reading ended before the input did, because a signal ended the program. It is no failure.
 var errEnded = errors.New("ended by a signal")
+
+// errUndone says that a signal ended a piece of work that has no use unless it is complete.
+var errUndone = errors.New("ended by a signal")
 
 // input is a reader that stops waiting when done is closed. The read under way, of a terminal or a pipe perhaps, cannot
 // be broken off: it is left behind, and its buffer with it.

@@ -170,7 +170,7 @@ func wrongFlag(c *cli.Context, err error, _ bool) error { return wrong(c, "%v", 
 
 // report says on stderr what went wrong with the program and gives the exit status.
 func report(name string, err error) int {
-	if err == nil || readerGone(err) {
+	if err == nil || err == errEnded || readerGone(err) {
 		return 0
 	}
 	var status *statusError
@@ -213,20 +213,29 @@ func readerGone(err error) bool {
 	return errors.As(err, &path) && path.Path == os.Stdout.Name() && errors.Is(path, syscall.EPIPE)
 }
 
-// endOnSignal gives a context that ends with the first SIGINT or SIGTERM. A second one ends the program at once, and so
-// does the end of its patience: a node may hang on a disk, and output on a program that does not read it.
+// endOnSignal gives a context that ends with the first SIGINT, SIGTERM or SIGHUP. A second one ends the program at once,
+// and so does the end of its patience: a node may hang on a disk, and output on a program that does not read it.
+// A SIGHUP that was ignored when the program began, as nohup has it, stays ignored. It is never the second signal, for
+// a terminal that goes away may send several.
 func endOnSignal(name string) context.Context {
 	ctx, end := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		<-signals
 		end()
-		select {
-		case s := <-signals:
-			os.Exit(128 + int(s.(syscall.Signal)))
-		case <-time.After(patience):
-			os.Exit(report(name, fmt.Errorf("still busy %v after the signal to end; ended all the same", patience)))
+		for timeout := time.After(patience); ; {
+			select {
+			case s := <-signals:
+				if s != syscall.SIGHUP {
+					os.Exit(128 + int(s.(syscall.Signal)))
+				}
+			case <-timeout:
+				os.Exit(report(name, fmt.Errorf("still busy %v after the signal to end; ended all the same", patience)))
+			}
 		}
 	}()
 	return ctx

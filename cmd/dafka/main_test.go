@@ -189,7 +189,7 @@ func TestExitStatus(t *testing.T) {
 		{"surplus argument of a tower", []string{"tower", "more"}, 2, `unexpected argument "more"`},
 		{"bad count", []string{"consume", "topic", "-n", "-1"}, 2, `invalid value "-1"`},
 		{"no count", []string{"consume", "topic", "-n", "0"}, 2, "want 1 or more"},
-		{"bad format", []string{"consume", "topic", "--format", "xml"}, 2, "want c, hex, json, raw, text"},
+		{"bad format", []string{"consume", "topic", "--format", "xml"}, 2, "want c, hex, json, length, raw, text"},
 		{"template and format", []string{"consume", "topic", "-f", "%c", "--format", "json"}, 2, "want one of them"},
 		{"bad template", []string{"consume", "topic", "-f", "%q"}, 2, "-f: %q"},
 		{"bad start", []string{"consume", "topic", "-o", "middle"}, 2, `-o: "middle"`},
@@ -306,6 +306,9 @@ func TestSignalEndsProgram(t *testing.T) {
 		says   string
 	}{
 		{"tower", tower, syscall.SIGTERM, "tower is running"},
+		{"tower hung up on", tower, syscall.SIGHUP, "tower is running"},
+		{"store hung up on", append([]string{"store", "--db", "DB"}, noTower...), syscall.SIGHUP, "store is running"},
+		{"consume hung up on", append([]string{"consume", "topic"}, noTower...), syscall.SIGHUP, "waiting for tower"},
 		{"tower interrupted", tower, syscall.SIGINT, "tower is running"},
 		{"store", append([]string{"store", "--db", "DB"}, noTower...), syscall.SIGTERM, "store is running"},
 		{"store without a tower", append([]string{"store", "--db", "DB"}, noTower...), syscall.SIGINT, "waiting for tower at tcp://127.0.0.1:1"},
@@ -340,18 +343,62 @@ func TestSignalEndsProgram(t *testing.T) {
 // TestSignalWithUnackedRecords: what no store is known to hold must not be passed over in silence.
 func TestSignalWithUnackedRecords(t *testing.T) {
 	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			s := start(t, "program", append([]string{"produce", "topic"}, noTower...)...)
+			if _, err := io.WriteString(s.stdin, "one\ntwo\nthree\nnot whole"); err != nil {
+				t.Fatal(err)
+			}
+			s.says("waiting for tower")
+			s.signal(signal)
+			if status := s.endsSoon(); status != 1 {
+				t.Errorf("exit status %d, want 1", status)
+			}
+			want := "dafka: error: 3 of 3 records were not acked"
+			if last := s.seen[len(s.seen)-1]; !strings.HasPrefix(last, want) {
+				t.Errorf("last line of stderr %q, want %q", last, want)
+			}
+		})
+	}
+}
+
+// TestSecondHangup: a terminal that goes away may send several SIGHUPs, which are no impatience.
+func TestSecondHangup(t *testing.T) {
+	t.Parallel()
 	s := start(t, "program", append([]string{"produce", "topic"}, noTower...)...)
-	if _, err := io.WriteString(s.stdin, "one\ntwo\nthree\nnot whole"); err != nil {
+	if _, err := io.WriteString(s.stdin, "a record\n"); err != nil {
 		t.Fatal(err)
 	}
 	s.says("waiting for tower")
-	s.signal(syscall.SIGTERM)
+	s.signal(syscall.SIGHUP)
+	s.says("ending: 1 of 1 records")
+	s.signal(syscall.SIGHUP)
 	if status := s.endsSoon(); status != 1 {
 		t.Errorf("exit status %d, want 1", status)
 	}
-	want := "dafka: error: 3 of 3 records were not acked"
-	if last := s.seen[len(s.seen)-1]; !strings.HasPrefix(last, want) {
-		t.Errorf("last line of stderr %q, want %q", last, want)
+	if last := s.seen[len(s.seen)-1]; !strings.Contains(last, "1 of 1 records were not acked") {
+		t.Errorf("last line of stderr %q", last)
+	}
+}
+
+// TestIgnoredHangup: nohup has it ignored, and it stays so. Only the second of the other signals ends the program at once.
+func TestIgnoredHangup(t *testing.T) {
+	t.Parallel()
+	c := command(t, "program", append([]string{"produce", "topic"}, noTower...)...)
+	c.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, c.Path}, c.Args[1:]...)
+	c.Path = "/bin/sh"
+	s := startCommand(t, c)
+	if _, err := io.WriteString(s.stdin, "a record\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.says("waiting for tower")
+	s.signal(syscall.SIGHUP)
+	s.signal(syscall.SIGINT)
+	s.says("ending: 1 of 1 records")
+	s.signal(syscall.SIGTERM)
+	if status := s.endsSoon(); status != 143 {
+		t.Errorf("exit status %d, want 143", status)
 	}
 }
 
@@ -430,6 +477,49 @@ func TestStuckProgramEnds(t *testing.T) {
 	}
 	if last := s.seen[len(s.seen)-1]; !strings.HasPrefix(last, "dafka: error: ") {
 		t.Errorf("last line of stderr %q, want an error", last)
+	}
+}
+
+// TestReaderGoneWhileIdle: the reader of stdout goes away while there is nothing to write.
+func TestReaderGoneWhileIdle(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{
+		"dafka consume topic", "dafka consume topic -e", "dafka sniff", "dafka_console_consumer topic", "dafka wire decode",
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			words := strings.Fields(line)
+			isWire := words[1] == "wire"
+			if !isWire {
+				words = append(words, noTower...)
+			}
+			c := commandNamed(t, words...)
+			c.Stdout = w
+			s := startCommand(t, c)
+			w.Close()
+			if isWire { // it shows that it reads by what it prints
+				if _, err := io.WriteString(s.stdin, "[]\n"); err != nil {
+					t.Fatal(err)
+				}
+				if line, err := bufio.NewReader(r).ReadString('\n'); err != nil {
+					t.Fatal(line, err)
+				}
+			} else {
+				s.says("waiting for tower")
+			}
+			r.Close()
+			want := 0
+			if isWire {
+				want = 1 // a message without frames is malformed
+			}
+			if status := s.endsSoon(); status != want {
+				t.Errorf("exit status %d, want %d; stderr %q", status, want, s.seen)
+			}
+		})
 	}
 }
 

@@ -37,7 +37,7 @@ func offline(c *cli.Context, doing string, work func(context.Context, store.Prog
 	err := work(c.Context, m.progress)
 	m.end()
 	if err != nil && c.Context.Err() != nil {
-		return errEnded
+		return errUndone
 	}
 	return err
 }

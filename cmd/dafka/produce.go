@@ -64,7 +64,7 @@ func runProduce(c *cli.Context) error {
 	if c.Int("min-acks") < 1 {
 		return wrong(c, "--min-acks %d: want 1 or more", c.Int("min-acks"))
 	}
-	in, err := openInput(c, 1)
+	in, err := openInput(c.Context, c, 1)
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,9 @@ func runSniff(c *cli.Context) error {
 			printMessage(out, time.Now(), from, &message)
 		}
 	}
-	for err == nil && c.Context.Err() == nil {
+	ctx, stop := untilReaderGone(c.Context)
+	defer stop()
+	for err == nil && ctx.Err() == nil {
 		if err = l.turn(); err == nil {
 			err = out.Flush()
 		}

@@ -109,14 +109,14 @@ func importLevelDB(c *cli.Context, from, dir string) error {
 }
 
 func importLines(c *cli.Context, file, dir string) error {
-	in := os.Stdin
-	if file != "-" {
-		var err error
-		if in, err = os.Open(file); err != nil {
-			return err
-		}
-		defer in.Close()
+	in, err := openFile(c.Context, file)
+	if err == errEnded {
+		return errUndone
 	}
+	if err != nil {
+		return err
+	}
+	defer in.Close()
 	into, err := store.OpenImporter(dir)
 	if err != nil {
 		return err

@@ -48,12 +48,14 @@ func translate(c *cli.Context, become func(line []byte) (any, error)) error {
 	if err := wantArgs(c, 0, "FILE"); err != nil {
 		return err
 	}
-	in, err := openInput(c, 0)
+	ctx, stop := untilReaderGone(c.Context)
+	defer stop()
+	in, err := openInput(ctx, c, 0)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	malformed, err := translateLines(newLines(c.Context, in), newPrinter(os.Stdout), become)
+	malformed, err := translateLines(newLines(ctx, in), newPrinter(os.Stdout), become)
 	if err == nil && malformed > 0 {
 		err = fmt.Errorf("malformed lines: %d (see the \"error\" objects)", malformed)
 	}
