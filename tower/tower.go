@@ -9,14 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-
-	"github.com/pebbe/zmq4"
 
 	"github.com/godafka/dafka/zmqwire"
 )
@@ -46,11 +41,11 @@ type Config struct {
 // can be reached.
 type Tower struct {
 	pub, sub string // the endpoints bound
-	context  *zmq4.Context
-	beacons  *zmq4.Socket // XSUB: beacons of nodes
-	mesh     *zmq4.Socket // XPUB: announcements to nodes
-	stop     *zmq4.Socket // PAIR: Close's end of an inproc pair
-	stopped  *zmq4.Socket // PAIR: the tower's end
+	context  *zmqwire.Context
+	beacons  *zmqwire.Socket // XSUB: beacons of nodes
+	mesh     *zmqwire.Socket // XPUB: announcements to nodes
+	poller   *zmqwire.Poller
+	batch    *zmqwire.Batch
 	faults   *zmqwire.Faults
 	census   census
 	nodes    subscriptions // at mesh
@@ -60,11 +55,13 @@ type Tower struct {
 	round               zmqwire.Moment // when the goroutine last went round
 
 	closing sync.Once
+	ending  atomic.Bool
 	done    chan struct{}
 	err     error // why it ended by itself; read after done
 }
 
-// Open binds a tower's two sockets and starts it. An address that is taken or not of this machine is an error.
+// Open binds a tower's two sockets and starts it. An endpoint that zmqwire.ParseListenEndpoint refuses, that is taken, or
+// that is not of this machine is an error.
 func Open(config Config) (*Tower, error) {
 	if config.Pub == "" {
 		config.Pub = "tcp://*:5557"
@@ -90,30 +87,18 @@ func Open(config Config) (*Tower, error) {
 
 func (t *Tower) open(config Config) error {
 	var err error
-	if t.context, err = zmq4.NewContext(); err != nil {
-		return fmt.Errorf("new ZeroMQ context: %w", err)
+	if t.context, err = zmqwire.NewContext(); err != nil {
+		return err
 	}
-	for _, s := range []struct {
-		socket **zmq4.Socket
-		kind   zmq4.Type
-	}{{&t.beacons, zmq4.XSUB}, {&t.mesh, zmq4.XPUB}, {&t.stop, zmq4.PAIR}, {&t.stopped, zmq4.PAIR}} {
-		if *s.socket, err = t.context.NewSocket(s.kind); err != nil {
-			return fmt.Errorf("new ZeroMQ socket: %w", err)
-		}
-		if err := (*s.socket).SetLinger(zmqwire.Lingering); err != nil {
-			return err
-		}
+	if t.beacons, err = t.context.Open(zmqwire.XSUB, zmqwire.Options{
+		MaxFrame: maxControlFrame, PeerAddresses: true,
+	}); err != nil {
+		return err
 	}
 	// A welcome greets each node that connects: C nodes know by it that they have a tower.
-	if err := t.mesh.SetXpubWelcomeMsg(zmqwire.WelcomeTopic); err != nil {
-		return fmt.Errorf("welcome message: %w", err)
-	}
-	for _, s := range []*zmq4.Socket{t.beacons, t.mesh} {
-		if err := s.SetMaxmsgsize(maxControlFrame); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(t.mesh.SetXpubVerboser(1), t.mesh.SetRcvhwm(subscriptionsWaiting)); err != nil {
+	if t.mesh, err = t.context.Open(zmqwire.XPUB, zmqwire.Options{
+		MaxFrame: maxControlFrame, ReceiveLimit: subscriptionsWaiting, Sources: true, Welcome: zmqwire.WelcomeTopic,
+	}); err != nil {
 		return err
 	}
 	if t.sub, err = bind(t.beacons, config.Sub); err != nil {
@@ -123,28 +108,24 @@ func (t *Tower) open(config Config) error {
 		return err
 	}
 	// The C tower passes its nodes' subscriptions on to nodes, whatever they are. Beacons are all a tower wants.
-	subscription := zmqwire.Subscription{Prefix: []byte(zmqwire.BeaconTopic)}.Append(nil)
-	if _, err := t.beacons.SendBytes(subscription, 0); err != nil {
+	t.batch = zmqwire.NewBatch()
+	t.batch.Add(zmqwire.Subscription{Prefix: []byte(zmqwire.BeaconTopic)}.Append(nil))
+	if _, err := t.beacons.Send(t.batch); err != nil {
 		return fmt.Errorf("subscribe to beacons: %w", err)
 	}
-	const stop = "inproc://stop"
-	if err := t.stopped.Bind(stop); err != nil {
-		return err
-	}
-	return t.stop.Connect(stop)
+	t.poller, err = zmqwire.NewPoller(t.beacons, t.mesh)
+	return err
 }
 
-func bind(s *zmq4.Socket, endpoint string) (string, error) {
-	if err := s.SetIpv6(strings.Contains(endpoint, "[")); err != nil {
-		return "", err
+func bind(s *zmqwire.Socket, endpoint string) (string, error) {
+	bound, err := s.Bind(endpoint)
+	switch {
+	case errors.Is(err, zmqwire.ErrInUse):
+		return "", fmt.Errorf("tower cannot bind %s: another program, perhaps another tower, uses it", endpoint)
+	case err != nil:
+		return "", fmt.Errorf("tower cannot %w (want tcp://interface:port, * for all interfaces)", err)
 	}
-	if err := s.Bind(endpoint); err != nil {
-		if errors.Is(err, zmq4.Errno(syscall.EADDRINUSE)) {
-			return "", fmt.Errorf("tower cannot bind %s: another program, perhaps another tower, uses it", endpoint)
-		}
-		return "", fmt.Errorf("tower cannot bind %s: %w (want tcp://interface:port, * for all interfaces)", endpoint, err)
-	}
-	return s.GetLastEndpoint()
+	return bound, nil
 }
 
 // Pub is the endpoint at which nodes hear of each other, with the port it got.
@@ -186,57 +167,46 @@ const linger = 200 * time.Millisecond
 // Close ends the tower. A second call waits for the first.
 func (t *Tower) Close() error {
 	t.closing.Do(func() {
-		t.stop.SendBytes(nil, zmq4.DONTWAIT)
+		t.ending.Store(true)
+		t.poller.Wake()
 		<-t.done
-		t.stop.Close()
-		t.stop = nil
 		t.release()
 	})
 	return t.err
 }
 
 func (t *Tower) release() {
-	for _, s := range []*zmq4.Socket{t.beacons, t.mesh, t.stop, t.stopped} {
+	if t.poller != nil {
+		t.poller.Close()
+	}
+	for _, s := range []*zmqwire.Socket{t.beacons, t.mesh} {
 		if s != nil {
 			s.Close()
 		}
 	}
 	if t.context != nil {
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			t.context.Term()
-		}()
-		select {
-		case <-ended:
-		case <-time.After(linger): // the rest goes on until the peer has it or is gone
-		}
+		t.context.Close(linger) // the rest goes on until the peer has it or is gone
 	}
 }
 
 func (t *Tower) run() {
 	defer close(t.done)
 	t.log.Info("tower is running", "pub", t.pub, "sub", t.sub)
-	poller := zmq4.NewPoller()
-	for _, s := range []*zmq4.Socket{t.beacons, t.mesh, t.stopped} {
-		poller.Add(s, zmq4.POLLIN)
-	}
 	for {
-		ready, err := poller.Poll(longWait)
+		ready, err := t.poller.Wait(longWait, t.ending.Load)
 		t.round.Set(time.Now())
+		if err == nil && ready&1 != 0 {
+			err = t.passOn()
+		}
+		if err == nil && ready&2 != 0 {
+			err = t.takeSubscriptions()
+		}
 		if err != nil {
-			t.err = fmt.Errorf("tower: poll: %w", err)
+			t.err = fmt.Errorf("tower: %w", err)
 			return
 		}
-		for _, r := range ready {
-			switch r.Socket {
-			case t.stopped:
-				return
-			case t.mesh:
-				t.takeSubscriptions()
-			case t.beacons:
-				t.passOn()
-			}
+		if t.ending.Load() {
+			return
 		}
 	}
 }
@@ -245,61 +215,58 @@ func (t *Tower) run() {
 const longWait = time.Second
 
 // takeSubscriptions hangs up on nodes that want too much, which libzmq would keep.
-func (t *Tower) takeSubscriptions() {
-	const connection = "__fd" // of all that libzmq tells of a message, what its deprecated ZMQ_SRCFD is
-	for range messagesAtOnce {
-		frames, metadata, err := t.mesh.RecvMessageBytesWithMetadata(zmq4.DONTWAIT, connection)
-		if err != nil {
-			return
-		}
-		from, err := strconv.Atoi(metadata[connection])
-		if err != nil {
-			from = -1
-		}
-		if _, err := t.nodes.take(from, frames); err != nil {
+func (t *Tower) takeSubscriptions() error {
+	if err := t.mesh.Drain(t.batch); err != nil {
+		return err
+	}
+	for frames := t.batch.Next(); frames != nil; frames = t.batch.Next() {
+		if _, err := t.nodes.take(t.batch.Connection(), frames); err != nil {
 			t.faults.Note(err)
 		}
 	}
+	return nil
 }
 
 // messagesAtOnce bounds how long a flood at one of its sockets keeps the tower from the other.
 const messagesAtOnce = 1000
 
-func (t *Tower) passOn() {
+func (t *Tower) passOn() error {
 	for range messagesAtOnce {
-		frames, metadata, err := t.beacons.RecvMessageBytesWithMetadata(zmq4.DONTWAIT, "Peer-Address")
-		if err != nil {
-			return
+		if err := t.beacons.Drain(t.batch); err != nil || t.batch.Len() == 0 {
+			return err
 		}
 		t.received.Add(1)
-		announcement, err := announce(frames, metadata["Peer-Address"])
+		announcement, err := announce(t.batch.Next(), t.beacons.PeerAddress())
 		if err != nil {
 			t.faults.Note(err)
 			continue
 		}
-		if _, err := t.mesh.SendMessage(announcement.Frames()); err != nil {
-			t.faults.Note(fmt.Errorf("%w: %w", ErrNotSent, err))
+		t.batch.Reset()
+		t.batch.Add(announcement.Frames()...)
+		if n, err := t.mesh.Send(t.batch); err != nil || n == 0 {
+			t.faults.Note(fmt.Errorf("%w: %v", ErrNotSent, err))
 			continue
 		}
 		t.forwarded.Add(1)
 		t.census.note(announcement.Address, time.Now())
 	}
+	return nil
 }
 
 // announce makes of a node's beacon what other nodes are told. A node that advertises no host is reached where the
 // tower sees it, and one that the tower sees on loopback is reached, from other machines too, at an address of this
 // machine's.
-func announce(frames [][]byte, peer string) (zmqwire.Announcement, error) {
+func announce(frames [][]byte, peer netip.Addr) (zmqwire.Announcement, error) {
 	beacon, err := zmqwire.ParseBeacon(frames)
 	if err != nil {
 		return zmqwire.Announcement{}, err
 	}
 	if beacon.Host == "" {
-		ip, err := netip.ParseAddr(peer)
-		if err != nil {
-			return zmqwire.Announcement{}, fmt.Errorf("%w: no host, and peer address %q", zmqwire.ErrBeacon, peer)
+		ip := peer.Unmap().WithZone("")
+		if !ip.IsValid() {
+			return zmqwire.Announcement{}, fmt.Errorf("%w: no host, and no peer address", zmqwire.ErrBeacon)
 		}
-		if ip = ip.Unmap().WithZone(""); ip.IsLoopback() {
+		if ip.IsLoopback() {
 			ip = ownAddress(ip)
 		}
 		beacon.Host = ip.String()

@@ -2,10 +2,7 @@ package zmqwire
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"strconv"
-	"strings"
 )
 
 // Discovery's frames:
@@ -88,83 +85,6 @@ func ParseAnnouncement(frames [][]byte) (Announcement, error) {
 		return Announcement{}, fmt.Errorf("%w: %w", ErrBeacon, err)
 	}
 	return a, nil
-}
-
-// Endpoint is where a socket can be reached over TCP, the only transport nodes use among each other.
-type Endpoint struct {
-	Host string // an IP literal without brackets, or a DNS name
-	Port uint16
-}
-
-// String gives the endpoint as ZeroMQ writes it, IPv6 literals in brackets.
-func (e Endpoint) String() string {
-	return "tcp://" + net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
-}
-
-// ParseEndpoint reads "tcp://host:port". It refuses, with ErrEndpoint, what must not be connected to on a stranger's
-// word: other transports, wildcards, unspecified and multicast addresses, source addresses, and what is neither an IP
-// literal nor a DNS name.
-func ParseEndpoint(s string) (Endpoint, error) {
-	rest, ok := strings.CutPrefix(s, "tcp://")
-	if !ok {
-		return Endpoint{}, fmt.Errorf("%w: %.300q does not begin with tcp://", ErrEndpoint, s)
-	}
-	host, port, err := net.SplitHostPort(rest)
-	if err != nil {
-		return Endpoint{}, fmt.Errorf("%w: %.300q: want tcp://host:port", ErrEndpoint, s)
-	}
-	e := Endpoint{Host: host}
-	if err := checkHost(host); err != nil {
-		return Endpoint{}, err
-	}
-	if e.Port, err = parsePort(port); err != nil {
-		return Endpoint{}, err
-	}
-	if e.String() != s {
-		return Endpoint{}, fmt.Errorf("%w: %.300q: want %s", ErrEndpoint, s, e)
-	}
-	return e, nil
-}
-
-// checkHost accepts what a node may advertise. A zone names an interface of the machine it was written on, which means
-// nothing elsewhere.
-func checkHost(host string) error {
-	ip, err := netip.ParseAddr(host)
-	if err == nil {
-		if ip.Unmap().IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" {
-			return fmt.Errorf("%w: host %q cannot be connected to", ErrEndpoint, host)
-		}
-		return nil
-	}
-	if len(host) == 0 || len(host) > 253 {
-		return fmt.Errorf("%w: host of %d bytes", ErrEndpoint, len(host))
-	}
-	label := ""
-	for label = range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 || strings.ContainsFunc(label, notInName) {
-			return fmt.Errorf("%w: host %.300q is neither an IP address nor a DNS name", ErrEndpoint, host)
-		}
-	}
-	if strings.Trim(label, "0123456789") == "" {
-		return fmt.Errorf("%w: host %.300q is not an IP address", ErrEndpoint, host)
-	}
-	return nil
-}
-
-func notInName(r rune) bool {
-	switch {
-	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
-		return false
-	}
-	return true
-}
-
-func parsePort(s string) (uint16, error) {
-	port, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || port == 0 || strconv.FormatUint(port, 10) != s {
-		return 0, fmt.Errorf("%w: port %.40q: want 1 to 65535", ErrEndpoint, s)
-	}
-	return uint16(port), nil
 }
 
 // Subscription is what a subscriber tells the publishers it is connected to.

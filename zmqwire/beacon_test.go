@@ -35,6 +35,8 @@ var hosts = []struct {
 	{"1and1.com", true},
 	{strings.Repeat("a", 63), true},
 	{strings.Repeat("a.", 126) + "a", true},
+	{"example.org.", true},
+	{strings.Repeat("a.", 127), true},
 
 	{"*", false},
 	{"eth0;10.1.2.3", false},
@@ -51,7 +53,9 @@ var hosts = []struct {
 	{"256.1.1.1", false},
 	{"01.2.3.4", false},
 	{"2130706433", false},
-	{"example.org.", false},
+	{".", false},
+	{"example.org..", false},
+	{"1.2.3.4.", false},
 	{".example.org", false},
 	{"a..b", false},
 	{"a b", false},
@@ -228,6 +232,89 @@ func TestParseEndpoint(t *testing.T) {
 			t.Errorf("%.300q is written again as %q", test.text, got)
 		}
 	}
+}
+
+// What could never be listened at is refused; libzmq itself would listen somewhere else.
+func TestParseListenEndpoint(t *testing.T) {
+	for text, want := range map[string]Endpoint{
+		"tcp://*:5557":                             {"*", 5557},
+		"tcp://*:*":                                {"*", 0},
+		"tcp://*:0":                                {"*", 0},
+		"tcp://0.0.0.0:5557":                       {"0.0.0.0", 5557},
+		"tcp://127.0.0.1:65535":                    {"127.0.0.1", 65535},
+		"tcp://127.0.0.1:*":                        {"127.0.0.1", 0},
+		"tcp://[::]:5557":                          {"::", 5557},
+		"tcp://[::1]:0":                            {"::1", 0},
+		"tcp://[fe80::1%eth0]:5557":                {"fe80::1%eth0", 5557},
+		"tcp://eth0:5557":                          {"eth0", 5557},
+		"tcp://eth0.100:5557":                      {"eth0.100", 5557},
+		"tcp://br-0123456789ab:*":                  {"br-0123456789ab", 0},
+		"tcp://127.0.0.1:108666":                   {},
+		"tcp://127.0.0.1:43130abc":                 {},
+		"tcp://127.0.0.1:-22406":                   {},
+		"tcp://127.0.0.1:43130/":                   {},
+		"tcp://127.0.0.1:+43130":                   {},
+		"tcp://127.0.0.1: 43130":                   {},
+		"tcp://127.0.0.1:043130":                   {},
+		"tcp://127.0.0.1:00":                       {},
+		"tcp://127.0.0.1:65536":                    {},
+		"tcp://127.0.0.1:":                         {},
+		"tcp://127.0.0.1:!":                        {},
+		"tcp://127.0.0.1":                          {},
+		"tcp://:5557":                              {},
+		"tcp://[*]:5557":                           {},
+		"tcp://[127.0.0.1]:5557":                   {},
+		"tcp://::1:5557":                           {},
+		"tcp://127.0.0.300:5557":                   {},
+		"tcp://127.1:5557":                         {},
+		"tcp://224.0.0.1:5557":                     {},
+		"tcp://255.255.255.255:5557":               {},
+		"tcp://[ff02::1]:5557":                     {},
+		"tcp://eth0;10.0.0.1:5557":                 {},
+		"tcp://eth 0:5557":                         {},
+		"tcp://*:5557,tcp://*:5558":                {},
+		"tcp://*:5557\n":                           {},
+		" tcp://*:5557":                            {},
+		"TCP://*:5557":                             {},
+		"*:5557":                                   {},
+		"ipc:///tmp/tower":                         {},
+		"inproc://tower":                           {},
+		"udp://*:5557":                             {},
+		"":                                         {},
+		"tcp://" + strings.Repeat("a", 254) + ":1": {},
+	} {
+		got, err := ParseListenEndpoint(text)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%.300q (-want +got), error %v:\n%s", text, err, diff)
+		}
+		if want == (Endpoint{}) && !errors.Is(err, ErrEndpoint) {
+			t.Errorf("%.300q: error %v, want one that is %v", text, err, ErrEndpoint)
+		}
+		if err == nil {
+			if again, err := ParseListenEndpoint(got.String()); again != got || err != nil {
+				t.Errorf("%q is written again as %q, which is %v, error %v", text, got, again, err)
+			}
+		}
+	}
+}
+
+// FuzzListenEndpoint: what is taken means one thing, however it is written.
+func FuzzListenEndpoint(f *testing.F) {
+	for _, h := range hosts {
+		f.Add("tcp://" + h.host + ":5557")
+	}
+	for _, seed := range []string{"tcp://*:*", "tcp://[::]:0", "tcp://eth0.100:5557", "tcp://[fe80::1%eth0]:1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		e, err := ParseListenEndpoint(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseListenEndpoint(e.String()); again != e || err != nil {
+			t.Errorf("%q is %+v, written as %s: %+v, error %v", text, e, e, again, err)
+		}
+	})
 }
 
 func TestParseSubscription(t *testing.T) {

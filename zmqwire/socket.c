@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -158,6 +159,8 @@ int dafka_drain(dafka_socket *socket, char *bytes, size_t capacity, dafka_shape 
     size_t used = 0;
     int count = 0;
     *needed = 0;
+    if (socket->peers && most > 1)
+        most = 1;
     while (count < most) {
         if (!socket->held.frames) {
             int rc = hold_next(socket);
@@ -179,6 +182,10 @@ int dafka_drain(dafka_socket *socket, char *bytes, size_t capacity, dafka_shape 
         dafka_shape *shape = &shapes[count++];
         shape->frames = held->frames;
         shape->source = socket->sources ? source_of(socket, &held->frame[0]) : -1;
+        if (socket->peers) {
+            const char *peer = zmq_msg_gets(&held->frame[0], "Peer-Address");
+            snprintf(socket->peer, sizeof socket->peer, "%s", peer ? peer : "");
+        }
         for (int i = 0; i < kept; i++) {
             size_t length = zmq_msg_size(&held->frame[i]);
             memcpy(bytes + used, zmq_msg_data(&held->frame[i]), length);

@@ -16,6 +16,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -31,6 +32,9 @@ var ErrClosed = errors.New("closed")
 
 // ErrFull is returned by sends that found no room for even one message in a peer's queue.
 var ErrFull = errors.New("a peer's queue is full")
+
+// ErrInUse is returned by Bind when another socket, of any program, has the port.
+var ErrInUse error = zmq4.Errno(syscall.EADDRINUSE)
 
 // Context holds libzmq's I/O thread and the sockets it serves. Each node has one of its own: a busy or blocked peer of
 // one node then costs another nothing, and a socket left open shows, because Close never ends.
@@ -110,6 +114,10 @@ type Options struct {
 	MaxFrame int64
 	// Sources lets Batch.Source tell who sent a message, at some cost for each.
 	Sources bool
+	// PeerAddresses lets Socket.PeerAddress return the sender of a message. Drain then takes one message at a time.
+	PeerAddresses bool
+	// Welcome is what an XPUB sends to everyone that connects and subscribes to it; none by default.
+	Welcome string
 	// Patience makes PUB and XPUB refuse a message that a peer's queue has no room for, instead of dropping it for
 	// that peer: after waiting so long where a call can wait.
 	Patience time.Duration
@@ -144,6 +152,9 @@ func (c *Context) Open(t Type, o Options) (*Socket, error) {
 	s := &Socket{c: sock, sendLimit: orDefault(o.SendLimit), patience: o.Patience}
 	if o.Sources {
 		sock.sources = 1
+	}
+	if o.PeerAddresses {
+		sock.peers = 1
 	}
 	options := []struct {
 		name  C.int
@@ -186,6 +197,12 @@ func (c *Context) Open(t Type, o Options) (*Socket, error) {
 		s.Close()
 		return nil, fmt.Errorf("set largest frame: %w", zmqError(err))
 	}
+	if o.Welcome != "" {
+		if err := s.setText(C.ZMQ_XPUB_WELCOME_MSG, o.Welcome); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("welcome message: %w", err)
+		}
+	}
 	if o.Patience > 0 {
 		if err := errors.Join(s.Refuse(true), s.set(C.ZMQ_SNDTIMEO, max(1, int(o.Patience.Milliseconds())))); err != nil {
 			s.Close()
@@ -206,6 +223,15 @@ func (s *Socket) set(name C.int, value int) error {
 	v := C.int(value)
 	if rc, err := C.zmq_setsockopt(s.c.zmq, name, unsafe.Pointer(&v), C.size_t(unsafe.Sizeof(v))); rc != 0 {
 		return fmt.Errorf("set ZeroMQ option %d to %d: %w", name, value, zmqError(err))
+	}
+	return nil
+}
+
+func (s *Socket) setText(name C.int, value string) error {
+	v := C.CString(value)
+	defer C.free(unsafe.Pointer(v))
+	if rc, err := C.zmq_setsockopt(s.c.zmq, name, unsafe.Pointer(v), C.size_t(len(value))); rc != 0 {
+		return zmqError(err)
 	}
 	return nil
 }
@@ -238,11 +264,37 @@ func (s *Socket) Refuse(refuse bool) error {
 	return s.set(C.ZMQ_XPUB_NODROP, noDrop)
 }
 
-// Bind listens on "tcp://interface:port", with * for all interfaces or for any free port, and returns the endpoint it
-// got. What is queued for those who connect outlives the socket (Context.Close), unlike what is queued for a peer that
+// PeerAddress is the IP address of the peer that sent the message of the last Drain; not valid where that is not known.
+// An IPv4 peer at a socket that listens for both families has its IPv4 address.
+func (s *Socket) PeerAddress() netip.Addr {
+	if s.c == nil {
+		return netip.Addr{}
+	}
+	peer, err := netip.ParseAddr(C.GoString(&s.c.peer[0]))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Unmap()
+}
+
+// Bind listens on an endpoint as ParseListenEndpoint reads it, and returns the endpoint it got, with the port. With * for
+// the host it listens for IPv6 and IPv4, for IPv4 alone where the machine has no IPv6. What is queued for those who connect outlives the socket (Context.Close), unlike what is queued for a peer that
 // the socket connects to, which may never be there.
 func (s *Socket) Bind(endpoint string) (string, error) {
-	if err := s.endpoint(endpoint, func(c *C.char) (rc C.int, err error) { rc, err = C.zmq_bind(s.c.zmq, c); return }); err != nil {
+	if _, err := ParseListenEndpoint(endpoint); err != nil {
+		return "", fmt.Errorf("bind %s: %w", endpoint, err)
+	}
+	bind := func(c *C.char) (rc C.int, err error) { rc, err = C.zmq_bind(s.c.zmq, c); return }
+	ipv6 := isIPv6(endpoint)
+	all := strings.HasPrefix(endpoint, "tcp://*:")
+	err := s.endpoint(endpoint, ipv6 || all, bind)
+	if err != nil && !ipv6 && !errors.Is(err, ErrInUse) {
+		// All interfaces of a machine whose IPv6 is switched off; or an interface that has no IPv4.
+		if again := s.endpoint(endpoint, !all, bind); again == nil {
+			err = nil
+		}
+	}
+	if err != nil {
 		return "", fmt.Errorf("bind %s: %w", endpoint, err)
 	}
 	var bound [1024]C.char
@@ -256,7 +308,11 @@ func (s *Socket) Bind(endpoint string) (string, error) {
 // Connect begins to connect and returns at once; libzmq tries again by itself until Disconnect. The host must be an IP
 // literal: libzmq resolves names in its only I/O thread, which then serves nobody for half a minute.
 func (s *Socket) Connect(endpoint string) error {
-	if err := s.endpoint(endpoint, func(c *C.char) (rc C.int, err error) { rc, err = C.zmq_connect(s.c.zmq, c); return }); err != nil {
+	if _, err := ParseEndpoint(endpoint); err != nil {
+		return fmt.Errorf("connect %s: %w", endpoint, err)
+	}
+	connect := func(c *C.char) (rc C.int, err error) { rc, err = C.zmq_connect(s.c.zmq, c); return }
+	if err := s.endpoint(endpoint, isIPv6(endpoint), connect); err != nil {
 		return fmt.Errorf("connect %s: %w", endpoint, err)
 	}
 	return nil
@@ -265,7 +321,7 @@ func (s *Socket) Connect(endpoint string) error {
 // Disconnect ends the connection that Connect began with the same endpoint. What had arrived by it and was not drained
 // is lost.
 func (s *Socket) Disconnect(endpoint string) error {
-	err := s.endpoint(endpoint, func(c *C.char) (rc C.int, err error) {
+	err := s.endpoint(endpoint, isIPv6(endpoint), func(c *C.char) (rc C.int, err error) {
 		rc, err = C.dafka_disconnect(s.c, c)
 		s.full = s.full || s.c.behind != nil
 		return
@@ -276,17 +332,19 @@ func (s *Socket) Disconnect(endpoint string) error {
 	return nil
 }
 
-func (s *Socket) endpoint(endpoint string, call func(*C.char) (C.int, error)) error {
+func isIPv6(endpoint string) bool { return strings.Contains(endpoint, "[") }
+
+func (s *Socket) endpoint(endpoint string, ipv6 bool, call func(*C.char) (C.int, error)) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
 	// With this option on, libzmq makes even IPv4 connections over IPv6 sockets, which a machine may not have.
-	ipv6 := 0
-	if strings.Contains(endpoint, "[") {
-		ipv6 = 1
+	option := 0
+	if ipv6 {
+		option = 1
 	}
-	if err := s.set(C.ZMQ_IPV6, ipv6); err != nil {
+	if err := s.set(C.ZMQ_IPV6, option); err != nil {
 		return err
 	}
 	c := C.CString(endpoint)
@@ -322,10 +380,8 @@ func (s *Socket) subscription(option C.int, prefix string) error {
 	if len(prefix) > longest && len(prefix) <= mangledTo {
 		prefix = prefix[:longest]
 	}
-	p := C.CString(prefix)
-	defer C.free(unsafe.Pointer(p))
-	if rc, err := C.zmq_setsockopt(s.c.zmq, option, unsafe.Pointer(p), C.size_t(len(prefix))); rc != 0 {
-		return fmt.Errorf("subscribe %.300q: %w", prefix, zmqError(err))
+	if err := s.setText(option, prefix); err != nil {
+		return fmt.Errorf("subscribe %.300q: %w", prefix, err)
 	}
 	return nil
 }
@@ -357,7 +413,7 @@ func (s *Socket) Drain(b *Batch) error {
 		}
 		b.shapes = b.shapes[:n]
 		b.bytes = b.bytes[:b.size()]
-		s.full = s.c.held.frames > 0 || s.c.behind != nil || int(n) == cap(b.shapes)
+		s.full = s.c.held.frames > 0 || s.c.behind != nil || int(n) == cap(b.shapes) || s.c.peers != 0 && n > 0
 		return nil
 	}
 }
@@ -440,8 +496,10 @@ func zmqError(err error) error {
 	return err
 }
 
-// LibraryVersion is the version of the libzmq in use, such as "4.3.5".
+// LibraryVersion is the version of the libzmq in use at run time, such as "4.3.5". zmq4's own Version says 0.0.0 of one
+// that it does not know.
 func LibraryVersion() string {
-	major, minor, patch := zmq4.Version()
+	var major, minor, patch C.int
+	C.zmq_version(&major, &minor, &patch)
 	return fmt.Sprintf("%d.%d.%d", major, minor, patch)
 }

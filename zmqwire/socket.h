@@ -40,6 +40,8 @@ typedef struct {
 typedef struct {
     void *zmq;
     int sources;           // whether to tell by which connection messages come
+    int peers;             // whether to take one message at a time, and keep its sender's IP address in peer
+    char peer[64];         // empty: not known
     unsigned looked;       // how often that was looked for
     dafka_connection known[DAFKA_KNOWN];
     dafka_message held;    // it did not fit into the buffer at hand
