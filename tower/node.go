@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,8 @@ import (
 // NodeConfig is what a node needs to take its place in a cluster. The zero value joins the tower of this machine.
 type NodeConfig struct {
 	// Pub and Sub are the towers' endpoints, "tcp://host:port": where they announce nodes, and where nodes announce
-	// themselves. Default: DefaultPub and DefaultSub. Names are resolved here, and again when a tower is silent.
+	// themselves. Default: DefaultPub and DefaultSub. Names are resolved here, and again when a tower is silent; of a name
+	// with several addresses the one that answers first is used.
 	Pub, Sub []string
 	// Address is the node's name in the cluster, and a producer's partition; default: a random one. No two nodes may
 	// share it, nor may a producer have that of an earlier one: it begins again at 0, and stores take its records for
@@ -28,7 +30,8 @@ type NodeConfig struct {
 	// Host is advertised as the host at which others reach this node: an IP address or a name that all of them can
 	// resolve. Default: the address at which the tower sees it.
 	Host string
-	// Bind is where the node listens; default "tcp://*:*", a free port on all interfaces.
+	// Bind is where the node listens, as zmqwire.ParseListenEndpoint reads it; default "tcp://*:*", a free port on all
+	// interfaces, for IPv6 and IPv4.
 	Bind string
 	// Interval is how often the node announces itself (default 1 s), Timeout after how much silence it takes a peer
 	// to be gone (default 4 s).
@@ -87,6 +90,9 @@ func (c NodeConfig) withDefaults() (NodeConfig, error) {
 			wrong = append(wrong, fmt.Errorf("advertised host: %w", err))
 		}
 	}
+	if _, err := zmqwire.ParseListenEndpoint(c.Bind); err != nil {
+		wrong = append(wrong, fmt.Errorf("bind %s: %w (want %s)", c.Bind, err, wantBind))
+	}
 	if c.Interval < 0 || c.Timeout < 0 || c.Timeout < c.Interval {
 		wrong = append(wrong, fmt.Errorf("interval %v, timeout %v: neither may be negative, and the timeout not below the interval",
 			c.Interval, c.Timeout))
@@ -95,6 +101,9 @@ func (c NodeConfig) withDefaults() (NodeConfig, error) {
 	c.Limits, err = c.Limits.withDefaults()
 	return c, errors.Join(append(wrong, err)...)
 }
+
+// wantBind is what Bind may be.
+const wantBind = "tcp://interface:port, * for all interfaces or for any free port"
 
 const (
 	// maxTowers keeps a node's sockets within one poller.
@@ -109,6 +118,10 @@ const (
 	// resolveTime bounds one look-up of a name, maxLookups how many are under way.
 	resolveTime = 5 * time.Second
 	maxLookups  = 8
+	// reachTime bounds the trial of a name's addresses at one port, maxReaching how many ports are tried at once.
+	reachTime   = 2 * time.Second
+	headStart   = 250 * time.Millisecond // of one address before the next one is tried too
+	maxReaching = 16
 )
 
 // Sockets says which sockets a node has for its own traffic.
@@ -197,10 +210,14 @@ func (d *dial) to(ip string) error {
 	return nil
 }
 
+// found is what a look-up gave.
 type found struct {
 	host string
+	port uint16 // the port to which it applies; 0: to all
 	ip   string // empty when the name could not be resolved
+	dead bool   // no address of the name answers at the port
 	err  error
+	last bool // nothing else comes of the look-up
 }
 
 // Join makes a node and begins to look for its towers; it does not wait for them.
@@ -243,7 +260,7 @@ func (n *Node) open(sockets Sockets) error {
 	}
 	bound, err := n.Pub.Bind(n.config.Bind)
 	if err != nil {
-		return fmt.Errorf("%w (want tcp://interface:port, * for all interfaces or for any free port)", err)
+		return fmt.Errorf("%w (want %s)", err, wantBind)
 	}
 	polled := []*zmqwire.Socket{n.Pub}
 	for _, options := range sockets.Subscribe {
@@ -565,34 +582,118 @@ func (n *Node) disconnect(e zmqwire.Endpoint) {
 	n.log.Debug("disconnected from peer", "endpoint", e.String())
 }
 
+// lookUp is the system's resolver; tests know names of their own.
+var lookUp = net.DefaultResolver.LookupNetIP
+
 // resolve leaves the host's IP address with applyFound: at once when it is one.
 func (n *Node) resolve(host string) {
 	if ip := net.ParseIP(host); ip != nil {
 		// In one form, however it was written: libzmq tells places apart by their text.
-		n.leave(found{host: host, ip: ip.String()})
+		n.leave(found{host: host, ip: ip.String(), last: true})
 		return
 	}
 	if n.pending[host] || len(n.pending) >= maxLookups {
 		return // a peer is announced again, and a silent tower looked up again
 	}
 	n.pending[host] = true
+	ports := n.portsAt(host)
 	n.running.Go(func() {
+		defer n.poller.Wake()
 		ctx, cancel := context.WithTimeout(n.lookups, resolveTime)
 		defer cancel()
-		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		f := found{host: host, err: err}
-		for _, ip := range ips {
-			// IPv4 first: nodes listen on it unless told otherwise.
-			if ip = ip.Unmap(); f.ip == "" || ip.Is4() {
-				f.ip = ip.String()
-			}
-			if ip.Is4() {
-				break
-			}
+		ips, err := lookUp(ctx, "ip", host)
+		for i := range ips {
+			ips[i] = ips[i].Unmap()
 		}
-		n.leave(f)
-		n.poller.Wake()
+		// IPv4 first: C nodes listen on nothing else.
+		slices.SortStableFunc(ips, func(a, b netip.Addr) int { return a.BitLen() - b.BitLen() })
+		ips = slices.Compact(ips)
+		switch {
+		case len(ips) == 0 && err == nil:
+			err = errors.New("the name has no address")
+			fallthrough
+		case len(ips) == 0:
+			n.leave(found{host: host, err: err, last: true})
+		case len(ips) == 1:
+			n.leave(found{host: host, ip: ips[0].String(), last: true})
+		default:
+			n.reach(host, ports, ips)
+		}
 	})
+}
+
+// portsAt lists the ports at which the host is to be connected to.
+func (n *Node) portsAt(host string) []uint16 {
+	var ports []uint16
+	for e, at := range n.connected {
+		if e.Host == host && at == "" {
+			ports = append(ports, e.Port)
+		}
+	}
+	for _, d := range n.dials {
+		if d.endpoint.Host == host {
+			ports = append(ports, d.endpoint.Port)
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
+
+// reach finds out for each port which of the host's addresses answers there: not every machine has every route, and not
+// every program listens for both families. It leaves each port's as it is found.
+func (n *Node) reach(host string, ports []uint16, ips []netip.Addr) {
+	var running sync.WaitGroup
+	turns := make(chan struct{}, maxReaching)
+	for _, port := range ports {
+		turns <- struct{}{}
+		running.Go(func() {
+			defer func() { <-turns }()
+			f := found{host: host, port: port}
+			if ip, ok := firstToAnswer(n.lookups, ips, port); ok {
+				f.ip = ip.String()
+			} else {
+				f.ip, f.dead = ips[0].String(), true
+			}
+			n.leave(f)
+			n.poller.Wake()
+		})
+	}
+	running.Wait()
+	n.leave(found{host: host, last: true})
+}
+
+// firstToAnswer connects to one address after the other, without waiting long for one that does not answer, and returns
+// the first that does.
+func firstToAnswer(ctx context.Context, ips []netip.Addr, port uint16) (ip netip.Addr, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	answers := make(chan netip.Addr, len(ips)) // not valid for one that does not answer
+	for tried, failed := 0, 0; failed < len(ips); {
+		var next <-chan time.Time
+		if tried < len(ips) {
+			ip := ips[tried]
+			tried++
+			next = time.After(headStart)
+			go func() {
+				c, err := (&net.Dialer{}).DialContext(ctx, "tcp", netip.AddrPortFrom(ip, port).String())
+				if err != nil {
+					answers <- netip.Addr{}
+					return
+				}
+				c.Close()
+				answers <- ip
+			}()
+		}
+		select {
+		case ip := <-answers:
+			if ip.IsValid() {
+				return ip, true
+			}
+			failed++
+		case <-next:
+		}
+	}
+	return netip.Addr{}, false
 }
 
 func (n *Node) leave(f found) {
@@ -614,19 +715,27 @@ func (n *Node) applyFound() {
 	n.foundIPs = nil
 	n.mu.Unlock()
 	for i, f := range foundIPs {
-		if i > 0 && f.host == foundIPs[i-1].host {
+		if i > 0 && f.err == nil && f == foundIPs[i-1] {
 			continue // many peers of one host
 		}
-		delete(n.pending, f.host)
-		if f.ip == "" {
+		if f.last {
+			delete(n.pending, f.host)
+		}
+		if f.err != nil {
 			n.faults.Note(fmt.Errorf("%w: %q: %v", ErrHost, f.host, f.err))
+		}
+		if f.ip == "" {
 			continue
 		}
 		for e, at := range n.connected {
-			if e.Host != f.host || at != "" {
+			if e.Host != f.host || f.port != 0 && e.Port != f.port || at != "" {
 				continue
 			}
 			at = zmqwire.Endpoint{Host: f.ip, Port: e.Port}.String()
+			if f.dead {
+				n.faults.Note(fmt.Errorf("%w: connect %v: no address of the name answers", ErrConnect, e))
+				continue // expire tries again
+			}
 			var failed error
 			for _, s := range n.Sub {
 				// To connect again where a socket is connected changes nothing.
@@ -639,8 +748,9 @@ func (n *Node) applyFound() {
 			n.connected[e] = at
 			n.log.Debug("connected to peer", "endpoint", e.String())
 		}
+		// A tower that does not answer yet may come at the first address, and is looked up again.
 		for _, d := range n.dials {
-			if d.endpoint.Host != f.host {
+			if d.endpoint.Host != f.host || f.port != 0 && d.endpoint.Port != f.port {
 				continue
 			}
 			if err := d.to(f.ip); err != nil {

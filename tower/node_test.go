@@ -1,8 +1,11 @@
 package tower
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -407,6 +410,102 @@ func TestTowersByName(t *testing.T) {
 		knows(t, m, 1)
 	}
 	reaches(t, a, b)
+}
+
+// bothFamilies is a name of this machine with an address of each family.
+const bothFamilies = "both-families.test"
+
+func init() {
+	system := lookUp
+	lookUp = func(ctx context.Context, network, host string) ([]netip.Addr, error) {
+		if host == bothFamilies {
+			return []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.1")}, nil
+		}
+		return system(ctx, network, host)
+	}
+}
+
+// Of a name's addresses the one at which something listens is taken, whatever the family, and IPv4 where both listen: C
+// nodes know nothing else.
+func TestNameOfBothFamilies(t *testing.T) {
+	t.Parallel()
+	v4, v6 := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")
+	ips := []netip.Addr{v4, v6}
+	listen := func(at string) uint16 {
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Skip("no IPv6 here: ", err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l.Addr().(*net.TCPAddr).AddrPort().Port()
+	}
+	gone, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("no IPv6 here: ", err)
+	}
+	gone.Close()
+	for _, test := range []struct {
+		name string
+		port uint16
+		want netip.Addr
+	}{
+		{"both", listen("[::]:0"), v4},
+		{"IPv4", listen("127.0.0.1:0"), v4},
+		{"IPv6", listen("[::1]:0"), v6},
+		{"none", gone.Addr().(*net.TCPAddr).AddrPort().Port(), netip.Addr{}},
+	} {
+		if got, ok := firstToAnswer(t.Context(), ips, test.port); got != test.want || ok != test.want.IsValid() {
+			t.Errorf("%s: %v, %v; want %v", test.name, got, ok, test.want)
+		}
+	}
+
+	for _, host := range []string{"[::1]", "127.0.0.1", "*"} {
+		t.Run(host, func(t *testing.T) {
+			t.Parallel()
+			tw, err := Open(Config{Pub: "tcp://" + host + ":*", Sub: "tcp://" + host + ":*"})
+			must(t, err)
+			t.Cleanup(func() { tw.Close() })
+			config := at(tw)
+			named := func(endpoint string) []string {
+				return []string{"tcp://" + bothFamilies + endpoint[strings.LastIndex(endpoint, ":"):]}
+			}
+			config.Pub, config.Sub = named(tw.Pub()), named(tw.Sub())
+			config.Host, config.Bind = bothFamilies, "tcp://"+host+":*"
+			a, b := join(t, config), join(t, config)
+			for _, m := range []*member{a, b} {
+				hears(t, m, 1)
+				knows(t, m, 1)
+			}
+			reaches(t, a, b)
+			reaches(t, b, a)
+		})
+	}
+}
+
+// A node and a tower with their defaults listen for both families.
+func TestListenForBothFamilies(t *testing.T) {
+	t.Parallel()
+	tw, err := Open(Config{Pub: "tcp://*:*", Sub: "tcp://*:*"})
+	must(t, err)
+	t.Cleanup(func() { tw.Close() })
+	port := func(endpoint string) string { return endpoint[strings.LastIndex(endpoint, ":"):] }
+	var all []*member
+	for _, host := range []string{"127.0.0.1", "[::1]"} {
+		if l, err := net.Listen("tcp", host+":0"); err != nil {
+			t.Skip("no IPv6 here: ", err)
+		} else {
+			l.Close()
+		}
+		all = append(all, join(t, NodeConfig{
+			Pub: []string{"tcp://" + host + port(tw.Pub())}, Sub: []string{"tcp://" + host + port(tw.Sub())},
+			Host: host, Interval: 50 * time.Millisecond, Timeout: 2 * time.Second,
+		}))
+	}
+	for i, m := range all {
+		hears(t, m, 1)
+		knows(t, m, 1)
+		reaches(t, m, all[1-i])
+	}
 }
 
 // A look-up may be done before the node is.
