@@ -10,9 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strconv"
-	"strings"
+	"math"
 	"sync"
 	"time"
 
@@ -113,15 +111,15 @@ func split(config tower.NodeConfig) (reading, writing tower.NodeConfig, err erro
 	reading, writing = config, config
 	reading.Address = ""
 	reading.Logger, writing.Logger = config.Logger.With("node", "reader"), config.Logger.With("node", "writer")
-	host, port, err := net.SplitHostPort(strings.TrimPrefix(config.Bind, "tcp://"))
-	if config.Bind == "" || err != nil || port == "*" {
-		return reading, writing, nil // what is wrong with it, binding says
+	endpoint, err := zmqwire.ParseListenEndpoint(config.Bind)
+	if err != nil || endpoint.Port == 0 {
+		return reading, writing, nil // what is wrong with it, joining says
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 || n == 1<<16-1 {
+	if endpoint.Port == math.MaxUint16 {
 		return reading, writing, fmt.Errorf("bind %s: a store listens on its port and on the next: want 1 to 65534", config.Bind)
 	}
-	writing.Bind = "tcp://" + net.JoinHostPort(host, strconv.FormatUint(n+1, 10))
+	endpoint.Port++
+	writing.Bind = endpoint.String()
 	return reading, writing, nil
 }
 

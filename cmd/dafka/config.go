@@ -106,6 +106,10 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 		return nil, wrong(c, "%s: the interval (%v) is longer than the timeout (%v): nodes would lose each other",
 			config.values[key].place(key), interval, timeout)
 	}
+	if node := config.node(); (role == "store" || c.Command.Name == "dev") && strings.HasSuffix(node.Bind, ":65535") {
+		return nil, wrong(c, "%s: a store listens on its port and on the next: want 1 to 65534",
+			config.values["beacon/bind"].place("beacon/bind"))
+	}
 	if c.App.Name == program && config.text("log/format") == "json" {
 		jsonLog = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	}
@@ -126,9 +130,9 @@ func fromFlags(c *cli.Context, role string) (defaults map[string]string, said ma
 	defaults, said = make(map[string]string), make(map[string]value)
 	for flag, key := range flagKeys(role) {
 		if c.IsSet(flag) {
-			said[key] = value{c.String(flag), "--" + flag}
+			said[key] = value{flagText(c, flag), "--" + flag}
 		} else {
-			defaults[key] = c.String(flag)
+			defaults[key] = flagText(c, flag)
 		}
 	}
 	for _, limit := range c.StringSlice("limit") {
@@ -156,6 +160,14 @@ func fromFlags(c *cli.Context, role string) (defaults map[string]string, said ma
 		said["beacon/verbose"], said[role+"/verbose"] = v, v
 	}
 	return defaults, said, nil
+}
+
+// flagText is a flag's value; a list's with commas.
+func flagText(c *cli.Context, flag string) string {
+	if _, list := c.Value(flag).(cli.StringSlice); list {
+		return strings.Join(c.StringSlice(flag), ",")
+	}
+	return c.String(flag)
 }
 
 // place is how an error names what holds a wrong value.

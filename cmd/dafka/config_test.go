@@ -307,3 +307,42 @@ func TestExampleConfig(t *testing.T) {
 		}
 	})
 }
+
+// Whatever could never work is refused as a wrong command line, wherever it is written. libzmq would take some of it for
+// another port.
+func TestEndpointsWrong(t *testing.T) {
+	for _, endpoint := range []string{
+		"tcp://127.0.0.1:108666", "tcp://127.0.0.1:43130abc", "tcp://127.0.0.1:-22406", "tcp://127.0.0.1:43130/", "tcp://127.0.0.1",
+		"tcp://127.0.0.1:", "127.0.0.1:43130", "tcp://[127.0.0.1]:43130", "tcp://a b:43130", "tcp://127.0.0.300:43130", "ipc:///tmp/tower", "",
+	} {
+		after := strings.TrimPrefix(endpoint, "tcp://")
+		lines := [][]string{
+			{"tower", "--pub", endpoint}, {"tower", "--sub", endpoint}, {"dev", "--pub", endpoint}, {"dafka_towerd", "--sub", endpoint},
+			{"produce", "topic", "--pub", endpoint}, {"topics", "--sub", endpoint}, {"dafka_stored", "--pub", endpoint},
+			{"tower", "-c", configFile(t, "tower\n    pub_address = "+endpoint)},
+			{"produce", "topic", "-c", configFile(t, "beacon\n    sub_address = "+endpoint)},
+		}
+		if strings.Contains(after, ":") && after != "127.0.0.1:43130" && !strings.Contains(after, "//") {
+			lines = append(lines, []string{"produce", "topic", "--bind", after}, []string{"tower", "--http", after})
+		}
+		for _, args := range lines {
+			if !strings.HasPrefix(args[0], "dafka_") {
+				args = append([]string{program}, args...)
+			}
+			got := runNamed(t, "", args...)
+			if got.Status != 2 || got.Stderr == "" {
+				t.Errorf("%q: status %d, stderr %q; want 2", args, got.Status, got.Stderr)
+			}
+		}
+	}
+	for _, args := range [][]string{{"store", "--bind", "65535"}, {"dev", "--bind", "127.0.0.1:65535"}} {
+		got := runProgram(t, "", args...)
+		if got.Status != 2 || !strings.Contains(got.Stderr, "a store listens on its port and on the next") {
+			t.Errorf("%q: status %d, stderr %q; want 2", args, got.Status, got.Stderr)
+		}
+	}
+	t.Setenv("DAFKA_TOWER_SUB_ADDRESS", "tcp://127.0.0.1:0x10")
+	if got := runProgram(t, "", "tower"); got.Status != 2 {
+		t.Errorf("a variable: %+v", got)
+	}
+}

@@ -27,6 +27,7 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 	}
 
 	var flags, words []string
+	given := make(map[cli.Flag]string) // the flags that have one value, and which
 	for len(rest) > 0 {
 		arg := rest[0]
 		rest = rest[1:]
@@ -38,7 +39,7 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 			words = append(words, arg)
 			continue
 		}
-		name, _, assigned := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
+		name, value, assigned := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
 		if slices.Contains(cli.HelpFlag.Names(), name) {
 			return append(path, "--help"), nil // whatever else was typed
 		}
@@ -51,14 +52,23 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 			return nil, &usageError{message, command.UsageText}
 		}
 		flags = append(flags, arg)
-		if assigned || !takesValue(flag) {
-			continue
+		switch {
+		case assigned:
+		case takesValue(flag):
+			if len(rest) == 0 {
+				return nil, &usageError{fmt.Sprintf("flag %s needs a value", arg), command.UsageText}
+			}
+			value = rest[0]
+			flags = append(flags, value)
+			rest = rest[1:]
+		default:
+			value = "true"
 		}
-		if len(rest) == 0 {
-			return nil, &usageError{fmt.Sprintf("flag %s needs a value", arg), command.UsageText}
+		if before, again := given[flag]; again && before != value && !isList(flag) {
+			message := fmt.Sprintf("flag --%s is given twice, with %q and with %q: it has one value", flag.Names()[0], before, value)
+			return nil, &usageError{message, command.UsageText}
 		}
-		flags = append(flags, rest[0])
-		rest = rest[1:]
+		given[flag] = value
 	}
 	line := append(path, flags...)
 	if len(words) > 0 {
@@ -79,6 +89,12 @@ func flagNamed(flags []cli.Flag, name string) cli.Flag {
 func takesValue(f cli.Flag) bool {
 	_, boolean := f.(*cli.BoolFlag)
 	return !boolean
+}
+
+// isList says whether a flag may be given several times.
+func isList(f cli.Flag) bool {
+	_, list := f.(*cli.StringSliceFlag)
+	return list
 }
 
 // wantArgs checks how many arguments a command has against the names of those it takes, of which so many are required.

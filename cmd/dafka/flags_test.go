@@ -30,6 +30,7 @@ func TestFlagsFirst(t *testing.T) {
 		{"an empty argument", line("produce", "", "--verbose"), line("produce", "--verbose", "--", "")},
 		{"a flag again", line("consume", "--pub", "tcp://a:1", "a", "--pub", "tcp://b:1"),
 			line("consume", "--pub", "tcp://a:1", "--pub", "tcp://b:1", "--", "a")},
+		{"the same again", line("consume", "-n", "3", "-e", "a", "--n=3", "-e"), line("consume", "-n", "3", "-e", "--n=3", "-e", "--", "a")},
 		{"a topic that is a command's name", line("produce", "consume", "--verbose"), line("produce", "--verbose", "--", "consume")},
 		{"a topic named help", line("consume", "help"), line("consume", "--", "help")},
 		{"bytes that are no text", line("consume", "\xff\xfe", "-e"), line("consume", "-e", "--", "\xff\xfe")},
@@ -56,7 +57,8 @@ func TestFlagsFirst(t *testing.T) {
 func TestFlagsFirstWrong(t *testing.T) {
 	for _, args := range []string{
 		"produce topic --nope", "produce --nope=1 topic", "consume -1", "tower --db x", "wire --verbose decode", "--verbose tower",
-		"produce topic --version", "consume topic -n",
+		"produce topic --version", "consume topic -n", "tower --pub tcp://*:1 --pub tcp://*:2", "consume a -n 3 --n=4",
+		"consume a --verbose --verbose=false",
 	} {
 		if got, err := flagsFirst(newApp(), strings.Fields("dafka "+args)); err == nil {
 			t.Errorf("%s: got %q, want an error", args, got)

@@ -43,20 +43,19 @@ func checkHTTP(text string) error {
 
 // httpAddress is where to listen: on loopback unless a host is told, which is * for all interfaces.
 func httpAddress(text string) (string, error) {
-	host, port, err := "", text, error(nil)
-	if strings.Contains(text, ":") {
-		host, port, err = net.SplitHostPort(text)
+	where := text
+	if i := strings.LastIndexByte(text, ':'); i <= 0 {
+		where = "127.0.0.1:" + text[i+1:]
 	}
-	if _, number := strconv.ParseUint(port, 10, 16); err != nil || number != nil {
+	endpoint, err := zmqwire.ParseListenEndpoint("tcp://" + where)
+	if err != nil {
 		return "", fmt.Errorf("%q: want PORT or HOST:PORT, such as 9090, or *:9090 for all interfaces", text)
 	}
-	switch host {
-	case "":
-		host = "127.0.0.1"
-	case "*":
+	host := endpoint.Host
+	if host == "*" {
 		host = ""
 	}
-	return net.JoinHostPort(host, port), nil
+	return net.JoinHostPort(host, strconv.Itoa(int(endpoint.Port))), nil
 }
 
 // listen serves HTTP where the settings want it, until it is closed. It gives nil where they do not.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/godafka/dafka/store"
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
 )
 
 // nodeFlags are those of every command that joins a cluster, after the command's own.
@@ -32,18 +32,18 @@ func limitFlag() cli.Flag {
 }
 
 func pubFlag() cli.Flag {
-	return &cli.StringFlag{
-		Name:  "pub",
-		Usage: "`ENDPOINT` where nodes hear of each other at a tower; for several towers a list with commas",
-		Value: tower.DefaultPub,
+	return &cli.StringSliceFlag{
+		Name:        "pub",
+		Usage:       "`ENDPOINT` where nodes learn of each other at a tower; for several towers a list with commas",
+		DefaultText: tower.DefaultPub,
 	}
 }
 
 func subFlag() cli.Flag {
-	return &cli.StringFlag{
-		Name:  "sub",
-		Usage: "`ENDPOINT` where nodes announce themselves to a tower; likewise",
-		Value: tower.DefaultSub,
+	return &cli.StringSliceFlag{
+		Name:        "sub",
+		Usage:       "`ENDPOINT` where nodes announce themselves to a tower; likewise",
+		DefaultText: tower.DefaultSub,
 	}
 }
 
@@ -80,23 +80,24 @@ func bindEndpoint(where string) (string, error) {
 	if _, err := netip.ParseAddr(unbracket(where)); err != nil {
 		if i := strings.LastIndexByte(where, ':'); i >= 0 {
 			host, port = where[:i], where[i+1:]
-		} else if where[0] >= '0' && where[0] <= '9' {
+		} else if where != "" && where[0] >= '0' && where[0] <= '9' {
 			host, port = "*", where
 		}
 	}
-	if port == "0" {
-		port = "*"
+	endpoint, err := zmqwire.ParseListenEndpoint("tcp://" + bracket(host) + ":" + port)
+	if err != nil {
+		why := strings.TrimPrefix(err.Error(), zmqwire.ErrEndpoint.Error()+": ")
+		return "", fmt.Errorf("%s (of %q: want PORT, HOST:PORT or HOST, such as 5558 or 127.0.0.1:5558)", why, where)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); port != "*" && (err != nil || strconv.FormatUint(n, 10) != port) {
-		return "", fmt.Errorf("port %q of %q: want 1 to 65535, or * for a free one", port, where)
+	return endpoint.String(), nil
+}
+
+// bracket puts brackets around an IPv6 address, if it has none yet.
+func bracket(host string) string {
+	if strings.Contains(host, ":") && host[0] != '[' {
+		return "[" + host + "]"
 	}
-	host = unbracket(host)
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
-		host = "[" + host + "]"
-	} else if host == "" || strings.ContainsAny(host, "/[]:; ") {
-		return "", fmt.Errorf("%q: want PORT, HOST:PORT or HOST, such as 5558 or 127.0.0.1:5558", where)
-	}
-	return "tcp://" + host + ":" + port, nil
+	return host
 }
 
 // unbracket takes off the brackets that people put around IPv6 addresses.

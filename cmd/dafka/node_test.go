@@ -44,7 +44,8 @@ func TestBindEndpoint(t *testing.T) {
 func TestReachable(t *testing.T) {
 	for bound, want := range map[string]string{
 		"tcp://0.0.0.0:5557":  "tcp://127.0.0.1:5557",
-		"tcp://[::]:5557":     "tcp://[::1]:5557",
+		"tcp://[::]:5557":     "tcp://127.0.0.1:5557",
+		"tcp://[::1]:5557":    "tcp://[::1]:5557",
 		"tcp://10.0.0.0:5557": "tcp://10.0.0.0:5557",
 	} {
 		if got := reachable(bound); got != want {

@@ -81,8 +81,8 @@ func splitList(text string) []string {
 
 // checkListen wants what a tower binds.
 func checkListen(text string) error {
-	if !strings.HasPrefix(text, "tcp://") || strings.Contains(text, ",") {
-		return fmt.Errorf("%q: want one endpoint such as tcp://*:5557", text)
+	if _, err := zmqwire.ParseListenEndpoint(text); err != nil {
+		return fmt.Errorf("%w; want one endpoint such as tcp://*:5557", err)
 	}
 	return nil
 }

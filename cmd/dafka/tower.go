@@ -43,5 +43,5 @@ func joinFlags(t *tower.Tower) string {
 
 // reachable is where a program on this machine connects to a bound endpoint.
 func reachable(bound string) string {
-	return strings.NewReplacer("//0.0.0.0:", "//127.0.0.1:", "//[::]:", "//[::1]:").Replace(bound)
+	return strings.NewReplacer("//0.0.0.0:", "//127.0.0.1:", "//[::]:", "//127.0.0.1:").Replace(bound)
 }
