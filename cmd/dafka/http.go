@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,9 +75,7 @@ func (n nodes) listen(config *config) (io.Closer, error) {
 		return nil, fmt.Errorf("%s: %w", config.values[key].place(key), err)
 	}
 	log := config.logger()
-	server := &http.Server{
-		Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	server := newHTTPServer(n.handler(), log)
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("HTTP is served no more", "error", err.Error())
@@ -86,19 +85,103 @@ func (n nodes) listen(config *config) (io.Closer, error) {
 	return server, nil
 }
 
+const (
+	// maxHTTPConnections bounds the descriptors that HTTP takes: the nodes of the process need the others.
+	maxHTTPConnections = 32
+	// A request takes milliseconds, but for a profile.
+	requestTime = 10 * time.Second
+	idleTime    = 30 * time.Second
+	profileTime = 5 * time.Minute
+	headerBytes = 16 << 10
+	bodyBytes   = 1 << 20
+)
+
+// newHTTPServer makes a server in which no client can hold a connection for long, nor many of them.
+func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
+	clients := clients{idle: make(map[net.Conn]time.Time)}
+	return &http.Server{
+		Handler:           http.MaxBytesHandler(handler, bodyBytes),
+		ReadHeaderTimeout: requestTime / 2, ReadTimeout: requestTime, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes,
+		ConnState: clients.note,
+		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// clients are the connections of an HTTP server. When there is one too many, the one is closed that has waited for a
+// request for longest; so whoever asks anew, such as a health check, is answered.
+type clients struct {
+	mu   sync.Mutex
+	idle map[net.Conn]time.Time // since when; zero during a request
+}
+
+func (c *clients) note(conn net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateNew, http.StateIdle:
+		c.idle[conn] = time.Now()
+	case http.StateActive:
+		c.idle[conn] = time.Time{}
+	default:
+		delete(c.idle, conn)
+	}
+	if len(c.idle) <= maxHTTPConnections {
+		return
+	}
+	longest := conn
+	for other, since := range c.idle {
+		if !since.IsZero() && since.Before(c.idle[longest]) {
+			longest = other
+		}
+	}
+	delete(c.idle, longest)
+	longest.Close()
+}
+
+// page is what is served at a path.
+type page struct {
+	path, about string
+	serve       http.HandlerFunc
+}
+
 func (n nodes) handler() http.Handler {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n)
+	pages := []page{
+		{"/metrics", "numbers for Prometheus", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}).ServeHTTP},
+		{"/healthz", "200 while the nodes work", answer(n.ill)},
+		{"/readyz", "200 when they are ready: a store has what the other stores have", answer(n.unready)},
+		{"/debug/pprof/", "profiles for go tool pprof", pprof.Index},
+	}
+	var list strings.Builder
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/healthz", answer(n.ill))
-	mux.HandleFunc("/readyz", answer(n.unready))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	for _, p := range pages {
+		fmt.Fprintf(&list, "%-14s %s\n", p.path, p.about)
+		mux.HandleFunc(p.path, within(requestTime, p.serve))
+	}
+	mux.HandleFunc("/debug/pprof/cmdline", within(requestTime, pprof.Cmdline))
+	mux.HandleFunc("/debug/pprof/profile", within(profileTime, pprof.Profile))
+	mux.HandleFunc("/debug/pprof/symbol", within(requestTime, pprof.Symbol))
+	mux.HandleFunc("/debug/pprof/trace", within(profileTime, pprof.Trace))
+	mux.HandleFunc("/", within(requestTime, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		if r.URL.Path != "/" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		fmt.Fprint(w, list.String())
+	}))
 	return mux
+}
+
+// within lets an answer take so long at most: a client that does not read holds its connection no longer.
+func within(limit time.Duration, serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		end := time.Now().Add(limit)
+		connection := http.NewResponseController(w)
+		connection.SetReadDeadline(end) // else the server ends what takes longer than a request may
+		connection.SetWriteDeadline(end)
+		serve(w, r)
+	}
 }
 
 // answer says ok, or what is wrong.

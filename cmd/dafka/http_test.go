@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -171,6 +174,81 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("exit status %d, want 0; stderr %q", status, s.seen)
 	}
 	<-profiling
+}
+
+// TestHTTPConnections: whoever keeps connections open, before, within or after a request, keeps nobody else out.
+func TestHTTPConnections(t *testing.T) {
+	t.Parallel()
+	const clients = 4 * maxHTTPConnections
+	_, url := serving(t, append([]string{"tower"}, anyTower...)...)
+	address := strings.TrimPrefix(url, "http://")
+	for _, request := range []string{"", "GET /healthz HTTP/1.1\r\nHost: x\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		var held []net.Conn
+		for range clients {
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, request); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(request, "\r\n\r\n") {
+				if _, err := c.Read(make([]byte, 1)); err != nil {
+					t.Fatalf("%q is not answered: %v", request, err)
+				}
+			}
+			held = append(held, c)
+		}
+		if status, body := get(t, url+"/healthz"); status != 200 || body != "ok\n" {
+			t.Errorf("%d clients that sent %q: %d %q", clients, request, status, body)
+		}
+		for _, c := range held[:clients-maxHTTPConnections] {
+			c.SetReadDeadline(time.Now().Add(atMost))
+			if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("of %d clients that sent %q, one of the first is still connected", clients, request)
+			}
+		}
+	}
+	// Those that are left are given up as well.
+	s := newHTTPServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.IdleTimeout <= 0 {
+		t.Errorf("times without a limit: %v, %v, %v", s.ReadHeaderTimeout, s.ReadTimeout, s.IdleTimeout)
+	}
+	request, err := http.NewRequest(http.MethodGet, url+"/healthz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X", strings.Repeat("x", 4*headerBytes))
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a header of %d bytes: %s", 4*headerBytes, answer.Status)
+	}
+}
+
+// TestHTTPPages: the first page names the others, and so does one that does not exist.
+func TestHTTPPages(t *testing.T) {
+	t.Parallel()
+	_, url := serving(t, append([]string{"tower"}, anyTower...)...)
+	for path, want := range map[string]int{"/": 200, "/metrics": 200, "/nothing": 404} {
+		status, body := get(t, url+path)
+		if status != want {
+			t.Errorf("%s: %d, want %d", path, status, want)
+		}
+		for _, page := range []string{"/metrics", "/healthz", "/readyz", "/debug/pprof/"} {
+			if path != "/metrics" && !strings.Contains(body, page+" ") {
+				t.Errorf("%s does not name %s: %q", path, page, body)
+			}
+		}
+	}
+	// A profile takes longer than other requests may.
+	if profileTime <= requestTime {
+		t.Error("no time for a profile")
+	}
 }
 
 // queried are the metrics in a query: words that are no function, keyword, label or string.
