@@ -3,7 +3,6 @@
 package producer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +96,7 @@ type Producer struct {
 	load     *zmqwire.Load // of the records published
 	answers  zmqwire.Answers
 	stalled  bool // no requester has room
+	audience audience
 	nextHead time.Time
 	rejoin   time.Time // until when full queues are not waited for; zero when they are
 	loaded   time.Time // since when the load has no room; zero when it has
@@ -155,7 +155,8 @@ func Open(config Config) (*Producer, error) {
 		answers: zmqwire.Answers{
 			MaxRequests: limits.Requests, MaxPeerBytes: limits.PeerBytes, MaxBytes: limits.Bytes,
 		},
-		closed: make(chan struct{}),
+		audience: newAudience(),
+		closed:   make(chan struct{}),
 	}
 	for _, kind := range []zmqwire.Kind{zmqwire.Ack, zmqwire.Fetch} {
 		if err := node.Sub[0].Subscribe(string(byte(kind)) + node.Address()); err != nil {
@@ -334,7 +335,7 @@ func (p *Producer) loop() error {
 		}
 		now := time.Now()
 		if ready.Pub() {
-			if err := p.meet(now); err != nil {
+			if err := p.meet(); err != nil {
 				return err
 			}
 		}
@@ -384,18 +385,14 @@ func (p *Producer) mayGoOn(acked, sent uint64) int {
 	return p.node.Pub.Window() - int(sent-acked)
 }
 
-// meet notices who has just subscribed to the topic's heads. What was sent before, that peer has missed; a HEAD at once
-// makes it ask, where a C producer lets it wait for the next interval.
-func (p *Producer) meet(now time.Time) error {
+// meet notices who has just subscribed to the topic's heads. What was sent before, that peer has missed.
+func (p *Producer) meet() error {
 	subscriptions, err := p.node.Subscriptions(p.received)
 	if err != nil {
 		return err
 	}
-	heads := append([]byte{byte(zmqwire.Head)}, p.topic...)
 	for s := range subscriptions {
-		if len(s.Prefix) > 0 && bytes.HasPrefix(heads, s.Prefix) && !p.nextHead.IsZero() {
-			p.nextHead = now
-		}
+		p.audience.subscribed(s.Prefix, p.received.Connection(), p.topic)
 	}
 	return nil
 }
@@ -478,6 +475,9 @@ func (p *Producer) publish(now time.Time) error {
 			return nil
 		}
 		p.log.markSent(n)
+		if n > 0 {
+			p.audience.served()
+		}
 		if p.nextHead.IsZero() {
 			p.nextHead = now.Add(p.headInterval)
 		}
@@ -534,11 +534,18 @@ func (p *Producer) answer() error {
 	return failure
 }
 
-// announce sends a HEAD when it is due: from one interval after the first record on. Like a record, it waits for a peer
-// whose queue is full for a while, and then leaves it out; until then the others wait too.
+// announce sends a HEAD when it is due: from one interval after the first record on, and at once for those who may have
+// it at once. Like a record, it waits for a peer whose queue is full for a while, and then leaves it out; until then the
+// others wait too.
 func (p *Producer) announce(now time.Time) error {
-	if p.nextHead.IsZero() || now.Before(p.nextHead) {
+	if p.nextHead.IsZero() {
 		return nil
+	}
+	if now.Before(p.nextHead) {
+		if !p.audience.wantsHead() {
+			return nil
+		}
+		p.nextHead = now
 	}
 	_, sent, _ := p.log.positions()
 	p.out.Reset()
@@ -556,6 +563,7 @@ func (p *Producer) announce(now time.Time) error {
 	n, err := p.node.Pub.Send(p.out)
 	if n > 0 {
 		p.nextHead = now.Add(p.headInterval)
+		p.audience.served()
 	}
 	return err
 }
