@@ -1,5 +1,8 @@
 // Package consumer subscribes to topics and gives each partition's records in order, each once. What was missed on the
 // way, or was there before, it fetches from stores and producers.
+//
+// A live record is delivered when it arrives. No store may have it yet, and none may ever get it, as when its producer is
+// killed: a consumer that comes later then never receives it.
 package consumer
 
 import (
@@ -51,22 +54,32 @@ const (
 
 // Config is what a consumer needs. The zero value is a consumer without topics, to be subscribed later.
 type Config struct {
-	Topics []string // 1 to 255 bytes each, no NUL; they match exactly
+	// Topics are 1 to 255 bytes each, without NUL. They match exactly, unless Prefix is set.
+	Topics []string
 	Reset  Reset
 	// Prefix makes all Topics, and those subscribed later, match every topic that begins like them. What there is of
-	// them at Earliest or with Start is found by asking the stores for all that they have.
+	// them at Earliest or with Start is found by asking the stores for all that they have. The empty topic then stands for
+	// all topics.
 	Prefix bool
+	// Filter, unless nil, reports whether a partition of a topic is read; the others of the topic are left out. Their
+	// records are received all the same. It is called on the consumer's goroutine, for every message of a partition that is
+	// not read yet, and must not call the consumer.
+	Filter func(topic, partition string) bool
 	// Start says with which sequence a partition begins, instead of Reset. It is called once, when the partition is
 	// first heard of; head is the newest record then known. Records below the sequence are never given, and one that
 	// does not exist yet is waited for. A head may turn out to be a lie; then it is called again with one that a record
 	// has proved. It runs on the consumer's goroutine and must not call the consumer.
 	Start func(topic, partition string, head uint64) uint64
-	// Partition, unless empty, is the address of the only partition that is read of each topic.
-	Partition string
-	// UntilEnd makes Next return io.EOF when everything was given that is known to exist, nothing new was heard of for a
-	// second, all nodes that are known have connected to this one, and all stores have shown since that they answer. For
-	// those it waits ten seconds; without them the log says that the end is not certain.
+	// UntilEnd makes Next return io.EOF at the end. It is reached when everything that is known to exist was delivered,
+	// nothing new was received for a second, all nodes that are known have connected to this one, and all known stores,
+	// MinStores or more, have since sent what they have. When that does not come about, Next returns an *IncompleteError.
 	UntilEnd bool
+	// EndTimeout is how long the consumer, under UntilEnd, receives nothing that it asked for and has no certain end,
+	// before Next returns an *IncompleteError. It includes the wait for a tower. With SkipAfter the time for the search is
+	// added. Default 10 s.
+	EndTimeout time.Duration
+	// MinStores is how many stores, under UntilEnd, must have sent what they have. 0 is the default, 1; NoStores is none.
+	MinStores int
 	// SkipAfter, unless zero, is how long a record is waited for that nobody gives, as of a partition that is damaged in
 	// its only store. Then the consumer looks for the record with which the partition goes on, and that one's Skipped
 	// says how many are missing. It takes seconds more, and all that time somebody who has the record may come back.
@@ -107,11 +120,14 @@ type Consumer struct {
 	prefix    bool
 	skipAfter time.Duration
 	first     func(topic, partition string, head uint64) uint64 // nil: as reset says
-	only      string                                            // the one partition to read, empty for all
+	filter    func(topic, partition string) bool                // nil: all are read
 	untilEnd  bool
-	most      int64
-	node      *tower.Node
-	handover  handover
+	// endTimeout and minStores are Config's, without zero values.
+	endTimeout time.Duration
+	minStores  int
+	most       int64
+	node       *tower.Node
+	handover   handover
 
 	// Of the node's goroutine.
 	received   *zmqwire.Batch
@@ -134,9 +150,11 @@ type Consumer struct {
 	holes      map[*partition]*hole
 	nextLook   time.Time // when to look at them
 	lost       uint64    // records at the ends of partitions that were given up
+	fetched    uint64    // records taken that were asked for
 
 	mu       sync.Mutex
 	wanted   map[string]bool // the subscriptions
+	known    map[string]bool // those with a partition; written by the node's goroutine, which reads it without the lock
 	commands []command       // what the node has not done yet of them
 
 	duplicates atomic.Uint64
@@ -161,7 +179,9 @@ type partition struct {
 	proved  bool // a record of it was given
 	// full says that it stands in the consumer's list of that name.
 	full    bool
-	skipped uint64      // records given up right before the next one
+	skipped uint64 // records given up right before the next one
+	ends    bool   // the records from end on were given up
+	end     uint64
 	owner   tower.Owner // who may say what is live
 }
 
@@ -178,16 +198,25 @@ func Open(config Config) (*Consumer, error) {
 	}
 	var wrong []error
 	for _, topic := range config.Topics {
-		wrong = append(wrong, zmqwire.CheckName("topic", topic))
-	}
-	if config.Partition != "" {
-		wrong = append(wrong, zmqwire.CheckName("Partition", config.Partition))
+		wrong = append(wrong, checkTopic(topic, config.Prefix))
 	}
 	if config.MaxBufferedBytes < 0 {
 		wrong = append(wrong, fmt.Errorf("MaxBufferedBytes %d: want 1 or more", config.MaxBufferedBytes))
 	}
 	if config.SkipAfter < 0 {
 		wrong = append(wrong, fmt.Errorf("SkipAfter %v: want a duration, or 0 to wait for ever", config.SkipAfter))
+	}
+	if config.EndTimeout < 0 {
+		wrong = append(wrong, fmt.Errorf("EndTimeout %v: want a duration, or 0 for %v", config.EndTimeout, defaultEndTimeout))
+	}
+	if config.EndTimeout == 0 {
+		config.EndTimeout = defaultEndTimeout
+	}
+	if config.MinStores < NoStores {
+		wrong = append(wrong, fmt.Errorf("MinStores %d: want 1 or more, 0 for 1, or NoStores", config.MinStores))
+	}
+	if config.MinStores == 0 {
+		config.MinStores = 1
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
@@ -210,8 +239,12 @@ func Open(config Config) (*Consumer, error) {
 		log:       config.Node.Logger,
 		holes:     make(map[*partition]*hole),
 		first:     config.Start,
-		only:      config.Partition,
+		filter:    config.Filter,
 		untilEnd:  config.UntilEnd,
+
+		endTimeout: config.EndTimeout,
+		minStores:  config.MinStores,
+
 		most:      config.MaxBufferedBytes,
 		node:      node,
 		handover:  handover{ready: make(chan struct{}, 1)},
@@ -221,9 +254,13 @@ func Open(config Config) (*Consumer, error) {
 		since:     make(map[string]time.Time),
 		sources:   make(map[string]source),
 		nextHeads: time.Now().Add(headsEvery),
-		ending:    ending{met: make(map[string]bool), ears: make(map[int]ears), readers: make(map[string]time.Time)},
-		wanted:    make(map[string]bool),
-		closed:    make(chan struct{}),
+		ending: ending{
+			met: make(map[string]bool), ears: make(map[int]ears), readers: make(map[string]time.Time),
+			progress: time.Now(),
+		},
+		wanted: make(map[string]bool),
+		known:  make(map[string]bool),
+		closed: make(chan struct{}),
 	}
 	for _, kind := range []zmqwire.Kind{zmqwire.DirectRecord, zmqwire.DirectHead, zmqwire.StoreHello} {
 		if err := node.Sub[0].Subscribe(string(byte(kind)) + node.Address()); err != nil {
@@ -238,9 +275,16 @@ func Open(config Config) (*Consumer, error) {
 	return c, nil
 }
 
+func checkTopic(topic string, prefix bool) error {
+	if prefix && topic == "" {
+		return nil
+	}
+	return zmqwire.CheckName("topic", topic)
+}
+
 // Subscribe adds a topic; one that is there already stays as it is.
 func (c *Consumer) Subscribe(topic string) error {
-	if err := zmqwire.CheckName("topic", topic); err != nil {
+	if err := checkTopic(topic, c.prefix); err != nil {
 		return err
 	}
 	return c.post(topic, true)
@@ -274,6 +318,14 @@ func (c *Consumer) Subscriptions() []string {
 	return slices.Sorted(maps.Keys(c.wanted))
 }
 
+// Unknown lists the subscriptions of which no node has announced a partition that Filter lets through, sorted. A consumer
+// from Latest asks no store: of it they are those without a producer.
+func (c *Consumer) Unknown() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.wanted)), func(topic string) bool { return c.known[topic] })
+}
+
 // Address is the consumer's name in the cluster.
 func (c *Consumer) Address() string { return c.node.Address() }
 
@@ -287,8 +339,10 @@ func (c *Consumer) WaitConnected(ctx context.Context) error {
 	return c.node.WaitConnected(ctx, c.closed, ErrClosed)
 }
 
-// Next waits for the next record of any partition. It returns ctx's error when ctx ends, io.EOF at the end under
-// UntilEnd, ErrLost there when the last records of a partition were given up, ErrClosed after Close, and why, if the node failed; records that had arrived by then are given first.
+// Next waits for the next record of any partition. It returns ctx's error when ctx ends, and ErrClosed after Close. Under
+// UntilEnd it returns io.EOF at the end, an error that matches ErrLost there when the last records of a partition were
+// given up, and an *IncompleteError when the end is not certain. When the node fails, it returns why. Records that had
+// arrived by then are delivered first.
 func (c *Consumer) Next(ctx context.Context) (Record, error) {
 	d, err := c.handover.next(ctx, c.node.Wake)
 	if err != nil {
@@ -394,12 +448,12 @@ func (c *Consumer) loop() error {
 		if _, err := c.node.Pub.Send(c.out); err != nil {
 			return err
 		}
-		ended, lookAgain, err := c.ended(now)
+		end, lookAgain, err := c.ended(now)
 		if err != nil {
 			return err
 		}
-		if ended {
-			c.handover.finish(c.end())
+		if end != nil {
+			c.handover.finish(end)
 			return nil
 		}
 		wait = min(fetchAgain, lookAgain)
@@ -426,6 +480,9 @@ func (c *Consumer) obey() error {
 		record := string(byte(zmqwire.Record)) + command.topic
 		head := string(byte(zmqwire.Head)) + command.topic
 		if !command.subscribe {
+			c.mu.Lock()
+			delete(c.known, command.topic)
+			c.mu.Unlock()
 			c.forget(command.topic)
 			if err := errors.Join(socket.Unsubscribe(record), socket.Unsubscribe(head)); err != nil {
 				return err
@@ -433,7 +490,7 @@ func (c *Consumer) obey() error {
 			continue
 		}
 		c.since[command.topic] = time.Now()
-		c.ending.news = time.Now()
+		c.ending.news, c.ending.progress = time.Now(), time.Now()
 		if err := socket.Subscribe(record); err != nil {
 			return err
 		}
@@ -610,6 +667,7 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 		return tower.ErrOwner
 	}
 	if p == nil {
+		c.know(string(m.Subject))
 		if c.claims >= maxClaims {
 			c.forgetClaims()
 		}
@@ -635,7 +693,7 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 		c.lastHeader = c.lastHeader[:0]
 		c.record(s, m.Sequence, m.Content)
 	case zmqwire.DirectHead:
-		if m.Sequence >= p.Next() {
+		if m.Sequence >= p.Next()+p.Missing() && !p.givenUp() {
 			c.ending.news = now
 		}
 		p.Saw(m.Sequence)
@@ -663,11 +721,25 @@ func (c *Consumer) forgetClaims() {
 	c.lastHeader, c.last = nil, source{}
 }
 
+// know notes that there is a partition of a topic.
+func (c *Consumer) know(topic string) {
+	if len(c.known) == len(c.since) {
+		return
+	}
+	for subscription := range c.since {
+		if !c.known[subscription] && (subscription == topic || c.prefix && strings.HasPrefix(topic, subscription)) {
+			c.mu.Lock()
+			c.known[subscription] = true
+			c.mu.Unlock()
+		}
+	}
+}
+
 // wants says whether a partition is to be read. It may be of a longer topic that begins like one of ours, say, or of one
 // that was unsubscribed a moment ago.
 func (c *Consumer) wants(topic, address string) bool {
 	_, wanted := c.subscription(topic)
-	return wanted && (c.only == "" || c.only == address)
+	return wanted && (c.filter == nil || c.filter(topic, address))
 }
 
 // meet begins a partition of which m is the first sign, or not: a latest consumer begins at what is live.
@@ -732,9 +804,15 @@ func (c *Consumer) record(s source, sequence uint64, content []byte) {
 		// It is kept already, and what came first stays.
 		c.duplicates.Add(1)
 	case sequence == next && c.give(p, sequence, content):
+		if !s.live {
+			c.fetched++
+		}
 		p.Took(len(content))
 		c.giveKept(p)
 	case sequence > next && c.mayKeep(int64(len(content))+zmqwire.RecordOverhead):
+		if !s.live {
+			c.fetched++
+		}
 		c.early += int64(p.Keep(sequence, content))
 	default:
 		p.Saw(sequence)

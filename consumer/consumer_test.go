@@ -853,7 +853,7 @@ func still(t testing.TB, config Config) *Consumer {
 		handover: handover{ready: make(chan struct{}, 1)},
 		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
 		topics: make(map[string]map[string]*partition), sources: make(map[string]source),
-		since: make(map[string]time.Time),
+		since: make(map[string]time.Time), known: make(map[string]bool),
 	}
 }
 
@@ -942,7 +942,7 @@ func TestUntilEnd(t *testing.T) {
 	t.Run("nothing there", func(t *testing.T) {
 		t.Parallel()
 		tw := openTower(t)
-		c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, UntilEnd: true, Node: at(tw)})
+		c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, UntilEnd: true, MinStores: NoStores, Node: at(tw)})
 		for range 2 {
 			if _, err := c.Next(ctx); err != io.EOF {
 				t.Errorf("Next: %v, want EOF", err)
@@ -989,7 +989,7 @@ func TestUntilEnd(t *testing.T) {
 			close(quit)
 			<-done
 		}()
-		c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, UntilEnd: true, Node: at(tw)})
+		c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, UntilEnd: true, MinStores: NoStores, Node: at(tw)})
 		// It may have something to tell, and cannot yet.
 		some, cancel := context.WithTimeout(ctx, 3*endQuiet)
 		defer cancel()
@@ -1206,7 +1206,9 @@ func TestConfig(t *testing.T) {
 		{"empty topic", Config{Topics: []string{"a", ""}}, "topic is empty"},
 		{"NUL in a topic", Config{Topics: []string{"a\x00b"}}, "holds a NUL"},
 		{"long topic", Config{Topics: []string{strings.Repeat("x", 256)}}, "256 bytes"},
-		{"NUL in the partition", Config{Partition: "a\x00b"}, "Partition"},
+		{"an empty topic", Config{Topics: []string{""}}, "topic"},
+		{"a negative EndTimeout", Config{EndTimeout: -1}, "EndTimeout"},
+		{"a negative MinStores", Config{MinStores: -2}, "MinStores"},
 		{"negative bound", Config{MaxBufferedBytes: -1}, "MaxBufferedBytes -1"},
 		{"bad address", Config{Node: tower.NodeConfig{Address: "a\x00b"}}, "address"},
 		{"bad bind", Config{Node: tower.NodeConfig{Bind: "nonsense"}}, "bind nonsense"},

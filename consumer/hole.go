@@ -3,6 +3,7 @@ package consumer
 import (
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/godafka/dafka/zmqwire"
@@ -48,7 +49,7 @@ func (c *Consumer) lookForHoles(now time.Time) {
 	}
 	for o := range c.backlog.All() {
 		p := c.topics[o.Topic][o.Partition]
-		if p == nil || o != &p.Order || p.full || !p.Behind() || !p.Asked(p.Next()) {
+		if p == nil || o != &p.Order || p.full || !p.Behind() || !p.Asked(p.Next()) || p.givenUp() {
 			continue
 		}
 		h := c.holes[p]
@@ -78,7 +79,7 @@ func (c *Consumer) search(p *partition, h *hole, now time.Time) {
 		return
 	default:
 		h.lost = h.probe
-		h.step *= 2
+		h.step = 8 * min(h.step, 1<<60)
 	}
 	if given && first <= h.lost {
 		h.lost = h.at // what was given up came after all
@@ -115,9 +116,13 @@ func (c *Consumer) skip(p *partition) {
 func (c *Consumer) giveUp(p *partition) {
 	delete(c.holes, p)
 	c.log.Warn("records given up that nobody has", "topic", p.Topic, "partition", p.Partition, "first", p.Next(), "records", p.Missing())
-	c.lost += p.Missing()
+	c.lost += min(p.Missing(), math.MaxUint64-c.lost)
 	c.early -= int64(p.Forget())
+	p.ends, p.end = true, p.Next()
 }
+
+// givenUp reports whether the partition's next record and all behind it were given up: claims of them change nothing.
+func (p *partition) givenUp() bool { return p.ends && p.end == p.Next() }
 
 // end is what the end is reached with.
 func (c *Consumer) end() error {

@@ -86,7 +86,7 @@ func TestHolesAreWaitedFor(t *testing.T) {
 	tw := openTower(t)
 	node := at(tw)
 	node.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, UntilEnd: true, Node: node})
+	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, UntilEnd: true, EndTimeout: waitAtMost, Node: node})
 	damaged := visit(t, tw, c, "DAMAGED", lacking(t, c, 5, func(sequence uint64) bool { return sequence == 2 }))
 	damaged.greets(t, c, 1)
 	if diff := cmp.Diff(lines(0, 2), read(t, c, 2)); diff != "" {
@@ -130,7 +130,7 @@ func TestHoleAnsweredLate(t *testing.T) {
 	c := still(t, Config{SkipAfter: time.Second})
 	c.log = slog.New(slog.DiscardHandler)
 	p := &partition{Order: zmqwire.NewOrder("hello", "P", 0)}
-	p.Saw(9)
+	p.Saw(999)
 	now := time.Now()
 	h := &hole{at: 0, since: now}
 	c.holes = map[*partition]*hole{p: h}

@@ -102,7 +102,8 @@ func TestStartIsAskedOnce(t *testing.T) {
 func TestOnePartition(t *testing.T) {
 	t.Parallel()
 	tw := openTower(t)
-	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, Partition: "Q", Node: at(tw)})
+	c := open(t, Config{Topics: []string{"hello"}, Reset: Earliest, Node: at(tw),
+		Filter: func(_, partition string) bool { return partition == "Q" }})
 	p := visit(t, tw, c, "P", answerer)
 	p.Say(of(zmqwire.Record, c, 0, content(0)))
 	p.Say(of(zmqwire.DirectHead, c, 3, ""))
