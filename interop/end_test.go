@@ -3,6 +3,7 @@ package interop
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,18 +109,68 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
+// With --until-end a status of 0 says that the end is certain.
 func TestUntilEndOfNothing(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	for _, flags := range [][]string{{"--until-end"}, {"-e", "--from-beginning"}} {
-		equal(t, "without a store", partitions{}, c.all("hello"))
+	ends := func(status int, want string, flags ...string) {
+		t.Helper()
 		p := c.start(nil, append([]string{"consume", "hello"}, flags...)...)
-		p.mustEnd(0)
-		if got := p.stdout.String() + p.stderr.String(); got != "" {
-			t.Errorf("%s says %q", p, got)
+		p.mustEnd(status)
+		if got := p.stdout.String() + p.stderr.String(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s says %q, want %q", p, got, want)
 		}
-		c.store(t.TempDir())
-		c.produce("other", lines("a", 10)).mustEnd(0)
+	}
+	ends(3, "no store has answered in the cluster of the tower at "+c.pub[0], "--until-end", "--timeout", "2s")
+	ends(0, "", "--until-end", "--min-stores", "0")
+	ends(1, "no node knows topic hello; ", "-e", "--from-beginning", "--min-stores", "0")
+	c.store(t.TempDir())
+	ends(0, "", "--until-end")
+	ends(1, "no node knows topic hello; ", "-e", "--from-beginning")
+	ends(3, "only 1 of 2 stores have answered", "-e", "--from-beginning", "--min-stores", "2", "--timeout", "3s")
+}
+
+// A store that is gone, or stopped, makes the end uncertain, and one of two that is stopped is named.
+func TestUntilEndWithoutItsStore(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	dir := t.TempDir()
+	first := c.store(dir)
+	want := partitions{"hello/a": lines("a", 100)}
+	c.produce("hello", want["hello/a"]).mustEnd(0)
+	ends := func(status int, printed partitions, says string) {
+		t.Helper()
+		p := c.start(nil, "consume", "--from-beginning", "-e", "--timeout", "4s", "--format", "json", "hello")
+		p.mustEnd(status)
+		if said := p.stderr.String(); !strings.Contains(said, says) {
+			t.Errorf("stderr: %q, want %q", said, says)
+		}
+		equal(t, "consumed", printed, p.partitions())
+	}
+	ends(0, want, "")
+	first.signal(syscall.SIGSTOP)
+	ends(3, partitions{}, "no store has answered")
+	first.signal(syscall.SIGCONT)
+	eventually(t, "the store is back", func() bool {
+		p := c.start(nil, "consume", "--from-beginning", "-e", "--format", "json", "hello")
+		<-p.ended
+		return p.cmd.ProcessState.ExitCode() == 0
+	})
+	first.signal(syscall.SIGKILL)
+	<-first.ended
+	ends(3, partitions{}, "no store has answered")
+}
+
+// What ends by itself does not wait for a tower for ever, nor does anything else that has a --timeout.
+func TestConsumeWithoutTower(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{{"-e"}, {"-n", "1"}, {"--from-beginning"}} {
+		p := start(t, nil, slices.Concat([]string{"consume", "hello", "--timeout", "500ms",
+			"--pub", "tcp://127.0.0.1:1", "--sub", "tcp://127.0.0.1:1"}, flags)...)
+		p.mustEnd(3)
+		if said := p.stderr.String(); !strings.Contains(said, "no tower answers at tcp://127.0.0.1:1") {
+			t.Errorf("%q: stderr %q", flags, said)
+		}
 	}
 }
 
@@ -159,6 +210,7 @@ func TestUntilEndBesideASniffer(t *testing.T) {
 	for _, args := range [][]string{{"sniff"}, {"sniff", "--kind", "record"}, {"sniff", "--topic", "hello"}} {
 		c.start(nil, append(args, "--verbose")...).waitFor("connected to peer")
 	}
+	c.consume("--all").waitFor("connected to peer")
 	consumer := c.consume("hello", "--from-beginning", "--until-end")
 	begin := time.Now()
 	consumer.mustEnd(0)

@@ -211,20 +211,24 @@ func TestProduceAndConsumeFlags(t *testing.T) {
 	var rows []struct{ Partition string }
 	c.look(0, &rows, "partitions", "other")
 	c.produce("other", lines("second", 10)).mustEnd(0)
+	var both []struct{ Partition string }
+	c.look(0, &both, "partitions", "other")
 
 	for _, test := range []struct {
 		args string
 		want []string // sorted
 	}{
 		{"--prefix log. -o start -f '%t:%s:%c;'", []string{"log.split:0:a", "log.split:1:b\n", "log.split:2:c", "log.whole:0:whole\nfile\x00\n"}},
-		{"log. -o start -f %c;", nil},
 		{"other -o -2 -f %s;", []string{"8", "8", "9", "9"}},
 		{"other -o 7 -f %s;", []string{"7", "7", "8", "8", "9", "9"}},
 		{"other -o 7 --partition " + rows[0].Partition + " -f %s:%c;", []string{
 			"7:" + lines("other", 10)[7], "8:" + lines("other", 10)[8], "9:" + lines("other", 10)[9]}},
 		{"other -o start -n 2 --partition " + rows[0].Partition + " -f %c;", lines("other", 2)},
-		{"other -o 100 -f %s;", nil},
+		{"other -o 10 -f %s;", nil},
 		{"other -o end -f %s;", nil},
+		{"--all -o start --exclude oth* -f '%t:%s:%c;'", []string{"log.split:0:a", "log.split:1:b\n", "log.split:2:c", "log.whole:0:whole\nfile\x00\n"}},
+		{"--all -o start --exclude *.whole --exclude other -f '%t:%s;'", []string{"log.split:0", "log.split:1", "log.split:2"}},
+		{"other -o 9 --partition " + both[0].Partition + " --partition " + both[1].Partition + " -f %s;", []string{"9", "9"}},
 	} {
 		p := c.start(nil, append([]string{"consume", "--until-end"}, strings.Fields(strings.ReplaceAll(test.args, "'", ""))...)...)
 		p.mustEnd(0)
@@ -237,6 +241,20 @@ func TestProduceAndConsumeFlags(t *testing.T) {
 		slices.Sort(got)
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.args, diff)
+		}
+	}
+
+	// What no node knows is an error that says so.
+	for args, want := range map[string]string{
+		"log. -o start":                     "no node knows topic log.; ",
+		"--prefix none. also. -o start":     "no node knows a topic that begins with also., and no node knows a topic that begins with none.; ",
+		"other -o 100":                      "no partition has a record 100, where -o begins: the longest has 10 records; ",
+		"other -o start --partition NOBODY": "no node knows partition NOBODY of what is read; ",
+	} {
+		p := c.start(nil, append([]string{"consume", "--until-end", "-f", ""}, strings.Fields(args)...)...)
+		p.mustEnd(1)
+		if said := p.stderr.String(); !strings.Contains(said, want) || p.stdout.String() != "" {
+			t.Errorf("%s: stdout %q, stderr %q, want %q", args, p.stdout.String(), said, want)
 		}
 	}
 }

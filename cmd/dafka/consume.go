@@ -8,12 +8,13 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/consumer"
+	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -23,7 +24,8 @@ func consumeCommand() *cli.Command {
 		Name:      "consume",
 		Usage:     "print the records of topics",
 		ArgsUsage: "TOPIC...",
-		Description: "Formats:\n" +
+		Description: "A record that is printed live may be in no store yet, and may never be, as when its producer is killed.\n\n" +
+			"Formats:\n" +
 			"  text  the content and a newline\n" +
 			"  raw   the content alone\n" +
 			"  hex   the content in hexadecimal, and a newline\n" +
@@ -34,15 +36,26 @@ func consumeCommand() *cli.Command {
 			"        \"skipped\": N, with --skip-after, when N records before it were given up\n" +
 			"Or -f gives a template, in which %t is the topic, %p the partition, %s the sequence, %S the length of the content\n" +
 			"in bytes, %c the content, %% a %, and \\n, \\r, \\t, \\0, \\\\ and \\xHH are as in C.\n\n" +
+			"With --until-end the exit status is 0 only when the end is certain: all known nodes have connected, and all known\n" +
+			"stores, --min-stores or more, have sent what they have. It is 3 when they have not within --timeout, or when a\n" +
+			"partition is announced whose records no node sends: stderr then names what is missing. It is 1 when the end is\n" +
+			"certain and no node knows a topic or a --partition, or no partition goes as far as -o says. (From the end on, as\n" +
+			"without -o and --from-beginning, that is not asked.)\n\n" +
 			"Example: dafka consume packages --from-beginning --until-end --format json\n\n" +
 			"Example: dafka consume --prefix log. -o -10 -f '%t %p %s %c\\n'",
 		Flags: nodeFlags(
 			&cli.BoolFlag{Name: "prefix", Usage: "read every topic that begins like a TOPIC", DisableDefaultText: true},
-			&cli.StringFlag{Name: "partition", Usage: "read this partition only: `ADDRESS`", DefaultText: "all"},
+			&cli.BoolFlag{Name: "all", Usage: "read all topics, instead of a TOPIC", DisableDefaultText: true},
+			&cli.GenericFlag{Name: "exclude", Usage: "leave out the topics that match `PATTERN`, in which * is any text; may be repeated",
+				Value: &list{}, DefaultText: "none"},
+			&cli.GenericFlag{Name: "partition", Usage: "read the partition `ADDRESS` only; may be repeated", Value: &list{}, DefaultText: "all"},
 			&cli.StringFlag{Name: "o", Usage: "begin each partition at `WHERE`: start, end (new records only), a sequence, or -N for the newest N", DefaultText: "end"},
 			fromBeginningFlag(),
 			&cli.Uint64Flag{Name: "n", Usage: "end after `COUNT` records", DefaultText: "no end"},
 			&cli.BoolFlag{Name: "until-end", Aliases: []string{"e"}, Usage: "end when all records known to exist were printed", DisableDefaultText: true},
+			&cli.DurationFlag{Name: "timeout", Usage: "end with status 3 after this `TIME` without a tower; with --until-end, also without a " +
+				"certain end and without a record that was asked for", DefaultText: "10s with --until-end or -n, else none"},
+			&cli.IntFlag{Name: "min-stores", Usage: "with --until-end: how many stores must have sent what they have, `COUNT`; 0 wants none", Value: 1},
 			&cli.DurationFlag{Name: "skip-after", Usage: "give up records that nobody has for so `LONG`, and say so: 30s", DefaultText: "never"},
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json, raw, length, hex or c", Value: "text"},
 			&cli.StringFlag{Name: "f", Usage: "`TEMPLATE` of the output, instead of a format"},
@@ -56,8 +69,11 @@ func fromBeginningFlag() cli.Flag {
 }
 
 func runConsume(c *cli.Context) error {
-	if c.NArg() == 0 {
-		return wrong(c, "TOPIC is missing")
+	switch {
+	case c.Bool("all") && (c.NArg() > 0 || c.Bool("prefix")):
+		return wrong(c, "--all: want no TOPIC and no --prefix besides it")
+	case !c.Bool("all") && c.NArg() == 0:
+		return wrong(c, "TOPIC is missing; --all reads all topics")
 	}
 	for _, topic := range c.Args().Slice() {
 		if err := zmqwire.CheckName("TOPIC", topic); err != nil {
@@ -81,10 +97,17 @@ func runConsume(c *cli.Context) error {
 	if c.IsSet("n") && c.Uint64("n") == 0 {
 		return wrong(c, "-n 0: want 1 or more")
 	}
-	if c.IsSet("partition") {
-		if err := zmqwire.CheckName("--partition", c.String("partition")); err != nil {
+	partitions, excluded := listOf(c, "partition"), listOf(c, "exclude")
+	for _, partition := range partitions {
+		if err := zmqwire.CheckName("--partition", partition); err != nil {
 			return wrong(c, "%v", err)
 		}
+	}
+	if c.IsSet("timeout") && c.Duration("timeout") <= 0 {
+		return wrong(c, "--timeout %v: want a duration such as 30s", c.Duration("timeout"))
+	}
+	if c.Int("min-stores") < 0 {
+		return wrong(c, "--min-stores %d: want 1 or more, or 0 for none", c.Int("min-stores"))
 	}
 	if c.IsSet("skip-after") && c.Duration("skip-after") <= 0 {
 		return wrong(c, "--skip-after %v: want a duration such as 30s", c.Duration("skip-after"))
@@ -98,26 +121,78 @@ func runConsume(c *cli.Context) error {
 	}
 	node := config.node()
 	settings := consumer.Config{
-		Topics: c.Args().Slice(), Prefix: c.Bool("prefix"), Partition: c.String("partition"), Reset: config.reset(),
+		Topics: c.Args().Slice(), Prefix: c.Bool("prefix") || c.Bool("all"), Reset: config.reset(),
 		UntilEnd: c.Bool("until-end"), SkipAfter: c.Duration("skip-after"), Node: node,
+		EndTimeout: c.Duration("timeout"), MinStores: c.Int("min-stores"),
+	}
+	if c.Bool("all") {
+		settings.Topics = []string{""}
+	}
+	if settings.MinStores == 0 {
+		settings.MinStores = consumer.NoStores
+	}
+	wanted := &wanted{prefix: settings.Prefix, partitions: partitions, excluded: excluded, found: make(map[string]bool)}
+	if len(partitions)+len(excluded) > 0 {
+		settings.Filter = wanted.filter
 	}
 	if c.IsSet("o") {
-		if err := beginAt(c.String("o"), &settings); err != nil {
+		if err := wanted.beginAt(c.String("o"), &settings); err != nil {
 			return wrong(c, "-o: %v", err)
 		}
 	}
+	wanted.asked = settings.Start != nil || settings.Reset != consumer.Latest
 	consumed, err := consumer.Open(settings)
 	if err != nil {
 		return err
 	}
+	wanted.consumer = consumed
 	stopSaying := sayWaiting(node, consumed.Connected)
+	if isTerminal(os.Stderr) && !settings.UntilEnd {
+		defer wanted.sayMissing()()
+	}
 	out := newPrinter(os.Stdout)
 	ctx, stop := untilReaderGone(c.Context)
 	defer stop()
-	err = printRecords(ctx, consumed, out, format, c.Uint64("n"))
+	if err = awaitTower(ctx, c, consumed, node); err == nil {
+		err = printRecords(ctx, consumed, out, format, c.Uint64("n"))
+	}
 	stopSaying()
+	if errors.Is(err, consumer.ErrIncomplete) {
+		err = &statusError{statusUnreached, fmt.Errorf("%w; records may be missing: dafka doctor says who does not answer, "+
+			"--timeout waits longer, --min-stores 0 wants no store", err)}
+	}
+	if err == io.EOF {
+		err = nil
+		if missing := wanted.missing(); len(missing) > 0 && wanted.asked {
+			err = fmt.Errorf("%s; dafka topics and dafka partitions list what there is", strings.Join(missing, ", and "))
+		}
+	}
 	return errors.Join(err, consumed.Close())
 }
+
+// awaitTower waits for a tower as long as --timeout says, where a consumer does not do so itself and would wait for ever.
+func awaitTower(ctx context.Context, c *cli.Context, consumed *consumer.Consumer, node tower.NodeConfig) error {
+	timeout := c.Duration("timeout")
+	switch {
+	case c.Bool("until-end"):
+		return nil
+	case !c.IsSet("timeout") && !c.IsSet("n"):
+		return nil
+	case !c.IsSet("timeout"):
+		timeout = defaultTimeout
+	}
+	patient, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := consumed.WaitConnected(patient)
+	if err == nil || ctx.Err() != nil || errors.Is(err, consumer.ErrClosed) {
+		return nil // Next says what there is to say
+	}
+	return &statusError{statusUnreached, fmt.Errorf("no tower answers at %s after %v; start one (dafka tower), "+
+		"give its endpoints with --pub and --sub, or wait longer with --timeout", strings.Join(node.Pub, ", "), timeout)}
+}
+
+// defaultTimeout is --timeout of what ends by itself.
+const defaultTimeout = 10 * time.Second
 
 // reset is where a consumer begins. Any word but latest is earliest, as for C consumers.
 func (c *config) reset() consumer.Reset {
@@ -127,42 +202,18 @@ func (c *config) reset() consumer.Reset {
 	return consumer.Earliest
 }
 
-// beginAt sets where partitions begin.
-func beginAt(where string, config *consumer.Config) error {
-	switch where {
-	case "end":
-		config.Reset = consumer.Latest
-		return nil
-	case "start":
-		config.Reset = consumer.Earliest
-		return nil
-	}
-	digits, newest := strings.CutPrefix(where, "-")
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil {
-		return fmt.Errorf("%q: want start, end, a sequence such as 1000, or -10 for the newest 10", where)
-	}
-	config.Start = func(_, _ string, head uint64) uint64 {
-		if !newest {
-			return n
-		}
-		return head + 1 - min(n, head+1)
-	}
-	return nil
-}
-
-// printRecords prints count records (0: all there are) until the end or until ctx ends. It flushes when the next record
-// has to be waited for: what is known is seen at once, and what is plenty is written in large pieces. When it returns,
-// all that it printed is written, unless that failed.
+// printRecords prints count records (0: all there are). At the end it returns io.EOF, and nil after count records or when
+// ctx ends. It flushes when the next record has to be waited for: what is known is seen at once, and what is plenty is
+// written in large pieces. When it returns, all that it printed is written, unless that failed.
 func printRecords(ctx context.Context, from *consumer.Consumer, out *printer, format format, count uint64) (err error) {
 	defer func() {
-		if failure := out.Flush(); err == nil {
+		if failure := out.Flush(); failure != nil && (err == nil || err == io.EOF) {
 			err = failure
 		}
 	}()
 	for n := uint64(0); count == 0 || n < count; n++ {
 		record, err := from.Next(ctx)
-		if err == io.EOF || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {

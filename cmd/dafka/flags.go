@@ -93,8 +93,14 @@ func takesValue(f cli.Flag) bool {
 
 // isList says whether a flag may be given several times.
 func isList(f cli.Flag) bool {
-	_, list := f.(*cli.StringSliceFlag)
-	return list
+	switch f := f.(type) {
+	case *cli.StringSliceFlag:
+		return true
+	case *cli.GenericFlag:
+		_, words := f.Value.(*list)
+		return words
+	}
+	return false
 }
 
 // wantArgs checks how many arguments a command has against the names of those it takes, of which so many are required.

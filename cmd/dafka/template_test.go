@@ -68,7 +68,7 @@ func TestBeginAt(t *testing.T) {
 		"0": 0, "7": 7, "18446744073709551615": 1<<64 - 1, "-1": 99, "-10": 90, "-100": 0, "-1000": 0, "-0": 100,
 	} {
 		var config consumer.Config
-		if err := beginAt(where, &config); err != nil {
+		if err := new(wanted).beginAt(where, &config); err != nil {
 			t.Errorf("%s: %v", where, err)
 			continue
 		}
@@ -78,12 +78,12 @@ func TestBeginAt(t *testing.T) {
 	}
 	for where, want := range map[string]consumer.Reset{"end": consumer.Latest, "start": consumer.Earliest} {
 		var config consumer.Config
-		if err := beginAt(where, &config); err != nil || config.Reset != want || config.Start != nil {
+		if err := new(wanted).beginAt(where, &config); err != nil || config.Reset != want || config.Start != nil {
 			t.Errorf("%q: %+v, error %v", where, config, err)
 		}
 	}
 	for _, where := range []string{"", "begin", "+1", "1.5", "--1", "-", "18446744073709551616"} {
-		if err := beginAt(where, &consumer.Config{}); err == nil {
+		if err := new(wanted).beginAt(where, &consumer.Config{}); err == nil {
 			t.Errorf("%q: no error", where)
 		}
 	}
