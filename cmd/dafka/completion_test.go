@@ -43,7 +43,7 @@ func TestCompletion(t *testing.T) {
 			{"dafka wire ", []string{"decode", "encode"}},
 			{"dafka consume hello --f", []string{"--format", "--from-beginning"}},
 			{"dafka consume --pub tcp: hello --v", []string{"--verbose"}},
-			{"dafka tower --", []string{"--help", "--http", "--log-format", "--log-level", "--pub", "--sub", "--verbose"}},
+			{"dafka tower --", []string{"--help", "--http", "--log-format", "--log-level", "--pub", "--strict-config", "--sub", "--verbose"}},
 			{"dafka consume -- --f", nil},
 			{"dafka_console_consumer hello --f", []string{"--from-beginning"}},
 		} {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,13 @@ import (
 type config struct {
 	role   string // whose settings they are: tower, store, producer or consumer
 	values map[string]value
-	unused []string // what the file holds in vain
+	unused []unused // what is given and has no effect
+}
+
+// unused is a name that is given and has no effect.
+type unused struct {
+	text   string
+	theirs bool // it seems to be another program's
 }
 
 // value is a setting's, and where it was said.
@@ -37,6 +44,13 @@ func configFlag() cli.Flag {
 	return &cli.StringFlag{Name: "c", Usage: "read the settings that no flag and no variable gives from `FILE`", TakesFile: true}
 }
 
+func strictFlag() cli.Flag {
+	return &cli.BoolFlag{
+		Name: "strict-config", Usage: "refuse names in FILE and DAFKA_* variables that do not exist, instead of warning",
+		DisableDefaultText: true,
+	}
+}
+
 // flagKeys says which flags are settings, for each role. A tower's --pub and --sub are where it listens, those of all
 // others where they find it.
 func flagKeys(role string) map[string]string {
@@ -48,6 +62,9 @@ func flagKeys(role string) map[string]string {
 		"pub": where + "/pub_address", "sub": where + "/sub_address",
 		"address": "beacon/address", "bind": "beacon/bind", "db": "store/db",
 		"log-format": "log/format", "log-level": "log/level",
+	}
+	if role != "tower" {
+		keys["tower"] = "beacon/tower"
 	}
 	if role == "tower" || role == "store" {
 		keys["http"] = role + "/http"
@@ -98,6 +115,9 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 		}
 		config.values[s.key] = v
 	}
+	if err := config.findTowers(); err != nil {
+		return nil, wrong(c, "%v", err)
+	}
 	if interval, timeout := config.duration("beacon/interval"), config.duration("beacon/timeout"); timeout < interval {
 		key := "beacon/timeout"
 		if config.values[key].source == byDefault {
@@ -113,16 +133,150 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 	if c.App.Name == program && config.text("log/format") == "json" {
 		jsonLog = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	}
+	config.unused = append(tree.unused(file), unusedVariables()...)
+	return config, config.complain(c)
+}
+
+// findTowers makes endpoints of beacon/tower, where they are not given themselves in a place that comes before it.
+func (c *config) findTowers() error {
+	towers := c.values["beacon/tower"]
+	if towers.text == "" {
+		return nil
+	}
+	pub, sub, err := towerEndpoints(towers.text)
+	if err != nil {
+		return err
+	}
+	for key, endpoints := range map[string][]string{"beacon/pub_address": pub, "beacon/sub_address": sub} {
+		given := c.values[key]
+		if given.rank() > 2 && towers.rank() > 2 {
+			return fmt.Errorf("--tower and %s: want either --tower, or --pub and --sub", given.source)
+		}
+		if given.source == byDefault || given.rank() < towers.rank() {
+			c.values[key] = value{strings.Join(endpoints, ","), towers.source}
+		}
+	}
+	return nil
+}
+
+// rank says which of two values comes first: a flag's (3), a variable's, a file's, the default (0).
+func (v value) rank() int {
+	switch {
+	case v.source == byDefault:
+		return 0
+	case strings.HasPrefix(v.source, "-"):
+		return 3
+	case strings.HasPrefix(v.source, "DAFKA_"):
+		return 2
+	}
+	return 1
+}
+
+// unused lists what the file holds without effect.
+func (tree *zplItem) unused(file string) (list []unused) {
 	tree.each("", func(path string, item *zplItem) {
-		_, known := config.values[path]
+		note := func(theirs bool, format string, args ...any) {
+			list = append(list, unused{fmt.Sprintf("%s:%d: ", file, item.line) + fmt.Sprintf(format, args...), theirs})
+		}
+		top, _, deeper := strings.Cut(path, "/")
 		switch {
-		case !known && len(item.children) == 0:
-			config.unused = append(config.unused, fmt.Sprintf("%s:%d: %s is no setting", file, item.line, path))
-		case known && tree.find(path) != item:
-			config.unused = append(config.unused, fmt.Sprintf("%s:%d: %s is hidden by what stands above it", file, item.line, path))
+		case isSetting(path):
+			if tree.find(path) != item {
+				note(false, "%s is hidden by what stands above it", path)
+			}
+		case len(item.children) > 0 || item.value == "" && isSection(path):
+		case slices.Contains(sections(), top):
+			note(false, "%s is no setting%s", path, didYouMean(path, settingKeys()))
+		case deeper: // a section that does not exist
+			meant := nearest(top, sections())
+			question := ""
+			if meant != "" {
+				question = didYouMean(meant+path[len(top):], settingKeys())
+				if question == "" {
+					question = "; did you mean the section " + meant + "?"
+				}
+			}
+			note(meant == "", "%s is no setting%s", path, question)
+		default:
+			meant := nearest(top, append(settingKeys(), sections()...))
+			for _, key := range settingKeys() {
+				if meant == "" && strings.HasSuffix(key, "/"+top) {
+					meant = key
+				}
+			}
+			question := ""
+			if meant != "" {
+				question = "; did you mean " + meant + "?"
+			}
+			note(meant == "", "%s is no setting%s", path, question)
 		}
 	})
-	return config, nil
+	return list
+}
+
+func isSetting(key string) bool { return slices.Contains(settingKeys(), key) }
+
+func isSection(path string) bool {
+	return slices.ContainsFunc(settings, func(s setting) bool { return strings.HasPrefix(s.key, path+"/") })
+}
+
+// settingKeys are the keys of all settings, sections the first names of them.
+func settingKeys() []string {
+	keys := make([]string, len(settings))
+	for i, s := range settings {
+		keys[i] = s.key
+	}
+	return keys
+}
+
+func sections() (names []string) {
+	for _, s := range settings {
+		name, _, _ := strings.Cut(s.key, "/")
+		names = append(names, name)
+	}
+	return slices.Compact(names)
+}
+
+// others are variables that are no settings and yet belong there: those of Kubernetes for each service whose name begins
+// with dafka, and those of our tests.
+var others = regexp.MustCompile(`^DAFKA_(([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_[A-Z]+(_[A-Z]+)?)?)|` +
+	`TEST_.*|C_BIN|C_IMAGE|INTEROP_.*|TORTURE|SOAK|SEED)$`)
+
+// unusedVariables lists those of the environment that look like settings.
+func unusedVariables() (list []unused) {
+	var known []string
+	for _, s := range settings {
+		known = append(known, s.variable())
+	}
+	for _, text := range os.Environ() {
+		name, _, _ := strings.Cut(text, "=")
+		if strings.HasPrefix(name, "DAFKA_") && !slices.Contains(known, name) && !others.MatchString(name) {
+			list = append(list, unused{text: name + " is the variable of no setting" + didYouMean(name, known)})
+		}
+	}
+	slices.SortFunc(list, func(a, b unused) int { return strings.Compare(a.text, b.text) })
+	return list
+}
+
+// complain warns of what has no effect, or refuses it.
+func (config *config) complain(c *cli.Context) error {
+	if c.Command.Name == "show" && !c.Bool("strict-config") {
+		return nil // it prints all of that, other programs' too
+	}
+	var wrongs []string
+	for _, u := range config.unused {
+		switch {
+		case u.theirs:
+		case c.Bool("strict-config"):
+			wrongs = append(wrongs, u.text)
+		default:
+			warn(c.App.Name, u.text)
+		}
+	}
+	if len(wrongs) > 0 {
+		return wrong(c, "%s", strings.Join(wrongs, "; "))
+	}
+	return nil
 }
 
 // fromFlags gives the command's own defaults, and what the command line says, by key.
@@ -134,6 +288,9 @@ func fromFlags(c *cli.Context, role string) (defaults map[string]string, said ma
 		} else {
 			defaults[key] = flagText(c, flag)
 		}
+	}
+	if t, ok := said["beacon/tower"]; ok && t.text == "" {
+		return nil, nil, errors.New("--tower is empty: want HOST or HOST:PORT")
 	}
 	for _, limit := range c.StringSlice("limit") {
 		name, n, ok := strings.Cut(limit, "=")
@@ -235,7 +392,7 @@ func configCommand() *cli.Command {
 				"such a file: four spaces for each level, name = value, # before a comment; 1 is yes and 0 is no.\n\n" +
 				"What the file holds in vain is told on stderr.\n\n" +
 				"Example: dafka config show -c dafka.cfg",
-			Flags:  []cli.Flag{configFlag()},
+			Flags:  []cli.Flag{configFlag(), strictFlag()},
 			Action: runConfigShow,
 		}},
 	}
@@ -249,8 +406,8 @@ func runConfigShow(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, what := range config.unused {
-		fmt.Fprintln(os.Stderr, what)
+	for _, u := range config.unused {
+		fmt.Fprintln(os.Stderr, u.text)
 	}
 	out := bufio.NewWriter(os.Stdout)
 	return errors.Join(config.print(out), out.Flush())

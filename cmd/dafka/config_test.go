@@ -248,7 +248,7 @@ func TestConfigShow(t *testing.T) {
 	if shown.Status != 0 {
 		t.Fatalf("%+v", shown)
 	}
-	unused := file + ":3: beacon/adress is no setting\n" +
+	unused := file + ":3: beacon/adress is no setting; did you mean beacon/address?\n" +
 		file + ":7: producer/verbose is hidden by what stands above it\n"
 	if diff := cmp.Diff(unused, shown.Stderr); diff != "" {
 		t.Errorf("stderr (-want +got):\n%s", diff)
@@ -344,5 +344,124 @@ func TestEndpointsWrong(t *testing.T) {
 	t.Setenv("DAFKA_TOWER_SUB_ADDRESS", "tcp://127.0.0.1:0x10")
 	if got := runProgram(t, "", "tower"); got.Status != 2 {
 		t.Errorf("a variable: %+v", got)
+	}
+}
+
+// A tower's host is enough to find it; what says more comes first, and what is said in a place that comes before.
+func TestTowers(t *testing.T) {
+	type endpoints struct{ Pub, Sub []string }
+	list := func(endpoints ...string) []string { return endpoints }
+	defaults := endpoints{list(tower.DefaultPub), list(tower.DefaultSub)}
+	at := func(host string) endpoints {
+		return endpoints{list("tcp://" + host + ":5557"), list("tcp://" + host + ":5556")}
+	}
+	for _, test := range []struct {
+		name, file, variable string
+		flags                []string
+		want                 endpoints
+	}{
+		{name: "nothing", want: defaults},
+		{name: "host", flags: list("--tower", "10.0.0.1"), want: at("10.0.0.1")},
+		{name: "name with a dot", flags: list("--tower", "tower.example.org."), want: at("tower.example.org.")},
+		{name: "IPv6", flags: list("--tower", "2001:db8::1"), want: at("[2001:db8::1]")},
+		{name: "IPv6 in brackets", flags: list("--tower", "[2001:db8::1]"), want: at("[2001:db8::1]")},
+		{name: "port", flags: list("--tower", "a:7000"), want: endpoints{list("tcp://a:7001"), list("tcp://a:7000")}},
+		{name: "IPv6 and port", flags: list("--tower", "[::1]:7000"), want: endpoints{list("tcp://[::1]:7001"), list("tcp://[::1]:7000")}},
+		{name: "several", flags: list("--tower", "a, b:7000", "--tower", "c"), want: endpoints{
+			list("tcp://a:5557", "tcp://b:7001", "tcp://c:5557"), list("tcp://a:5556", "tcp://b:7000", "tcp://c:5556")}},
+		{name: "several endpoints", flags: list("--pub", "tcp://a:1", "--sub", "tcp://a:2", "--pub", "tcp://b:1", "--sub=tcp://b:2"),
+			want: endpoints{list("tcp://a:1", "tcp://b:1"), list("tcp://a:2", "tcp://b:2")}},
+		{name: "file", file: "beacon\n    tower = a", want: at("a")},
+		{name: "variable", variable: "a", want: at("a")},
+		{name: "variable before the file", file: "beacon\n    tower = a", variable: "b", want: at("b")},
+		{name: "flag before all", file: "beacon\n    tower = a", variable: "b", flags: list("--tower", "c"), want: at("c")},
+		{name: "flag before endpoints in the file", file: "beacon\n    pub_address = tcp://a:1\n    sub_address = tcp://a:2",
+			flags: list("--tower", "c"), want: at("c")},
+		{name: "endpoints before the host", file: "beacon\n    tower = a\n    pub_address = tcp://b:1",
+			want: endpoints{list("tcp://b:1"), list("tcp://a:5556")}},
+		{name: "endpoints of flags before the host of a variable", variable: "a", flags: list("--pub", "tcp://b:1", "--sub", "tcp://b:2"),
+			want: endpoints{list("tcp://b:1"), list("tcp://b:2")}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.variable != "" {
+				t.Setenv("DAFKA_TOWER", test.variable)
+			}
+			config, err := readConfigOf(t, "store", append([]string{"store", "-c", configFile(t, test.file)}, test.flags...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			node := config.node()
+			if diff := cmp.Diff(test.want, endpoints{node.Pub, node.Sub}); diff != "" {
+				t.Errorf("endpoints (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, flags := range []string{
+		"--tower=", "--tower a:", "--tower a:0", "--tower a:65535", "--tower a:65536", "--tower a:x", "--tower tcp://a:1", "--tower a/",
+		"--tower *", "--tower ::", "--tower [a]", "--tower a,", "--tower 1.2.3", "--tower a --pub tcp://b:1", "--sub tcp://b:1 --tower a",
+	} {
+		got := runProgram(t, "", append([]string{"produce", "topic"}, strings.Fields(flags)...)...)
+		if got.Status != 2 || !strings.Contains(got.Stderr, "--tower") {
+			t.Errorf("%s: %+v", flags, got)
+		}
+	}
+}
+
+// Names that do not exist are warned of, with what was probably meant, by every command and not only by config show;
+// those of other programs are not.
+func TestUnusedNames(t *testing.T) {
+	const mine = "beacon\n    adress = 10.0.0.1\n    nonsense = 1\nstor\n    db = there\nconsumer\n    offset\n        rest = earliest\n" +
+		"beacon.interval = 500\ninterval = 500\nbeacon/timeout = 8000\nTower\n    pub_adress = tcp://*:1\n"
+	const theirs = "malamute\n    timeout = 1\nsecurity = null\nmlm_server/verbose = 1\nstore\n    high_watermark = 5\n"
+	file := configFile(t, mine+theirs)
+	want := []string{
+		file + ":2: beacon/adress is no setting; did you mean beacon/address?",
+		file + ":3: beacon/nonsense is no setting",
+		file + ":5: stor/db is no setting; did you mean store/db?",
+		file + ":8: consumer/offset/rest is no setting; did you mean consumer/offset/reset?",
+		file + ":9: beacon.interval is no setting; did you mean beacon/interval?",
+		file + ":10: interval is no setting; did you mean beacon/interval?",
+		file + ":13: Tower/pub_adress is no setting; did you mean tower/pub_address?",
+		"DAFKA_STOR_DB is the variable of no setting; did you mean DAFKA_STORE_DB?",
+		"DAFKA_VERBOSITY is the variable of no setting",
+	}
+	t.Setenv("DAFKA_STOR_DB", "there")
+	t.Setenv("DAFKA_VERBOSITY", "9")
+	t.Setenv("DAFKA_TOWER_SERVICE_HOST", "10.0.0.1") // Kubernetes sets these
+	t.Setenv("DAFKA_TOWER_PORT", "tcp://10.0.0.1:5557")
+	t.Setenv("DAFKA_TOWER_PORT_5557_TCP_ADDR", "10.0.0.1")
+
+	warnings := func(name string) (text string) {
+		for _, w := range want {
+			text += name + ": warning: " + w + "\n"
+		}
+		return text
+	}
+	for name, line := range map[string][]string{
+		"dafka":        {"dafka", "tower", "--pub", "tcp://192.0.2.1:5557"}, // not an address of this machine: it ends
+		"dafka_towerd": {"dafka_towerd", "--pub", "tcp://192.0.2.1:5557"},
+	} {
+		got := runNamed(t, "", append(line, "-c", file)...)
+		said, _, _ := strings.Cut(got.Stderr, name+": error: ")
+		if diff := cmp.Diff(warnings(name), said); diff != "" || got.Status != 1 {
+			t.Errorf("%s, status %d (-want +got):\n%s", name, got.Status, diff)
+		}
+	}
+	got := runProgram(t, "", "tower", "-c", file, "--strict-config")
+	if says := "dafka: error: " + strings.Join(want, "; ") + "\n"; got.Status != 2 || !strings.HasPrefix(got.Stderr, says) {
+		t.Errorf("strict: status %d, stderr %q; want 2 and %q", got.Status, got.Stderr, says)
+	}
+	got = runProgram(t, "", "config", "show", "-c", file)
+	if got.Status != 0 || !strings.Contains(got.Stderr, file+":15: malamute/timeout is no setting\n") ||
+		!strings.Contains(got.Stdout, "    timeout = 8000 ") {
+		t.Errorf("config show: %+v", got)
+	}
+	if got := runProgram(t, "", "config", "show", "-c", configFile(t, theirs), "--strict-config"); got.Status != 2 {
+		t.Errorf("variables alone, strict: %+v", got)
+	}
+	os.Unsetenv("DAFKA_STOR_DB")
+	os.Unsetenv("DAFKA_VERBOSITY")
+	if got := runProgram(t, "", "config", "show", "-c", configFile(t, theirs), "--strict-config"); got.Status != 0 {
+		t.Errorf("other programs' names, strict: %+v", got)
 	}
 }

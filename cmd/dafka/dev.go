@@ -22,7 +22,7 @@ func devCommand() *cli.Command {
 		Flags: append(append(towerFlags(tower.DefaultPub, tower.DefaultSub),
 			&cli.StringFlag{Name: "db", Usage: "`DIR` of the database, made when it is not there", Value: devDir},
 			addressFlag("127.0.0.1", ""), bindFlag("127.0.0.1", "any free port on 127.0.0.1"), httpFlag(),
-			limitFlag(), configFlag(),
+			limitFlag(), configFlag(), strictFlag(),
 		), logFlags()...),
 		Action: runDev,
 	}

@@ -58,6 +58,15 @@ func (c *config) logger() *slog.Logger {
 // jsonLog is where what is said goes when the log is JSON, so that every line of stderr is; nil otherwise.
 var jsonLog *slog.Logger
 
+// warn tells the user of what is probably a mistake, in a line of its own.
+func warn(name, message string) {
+	if jsonLog != nil {
+		jsonLog.Warn(message)
+	} else {
+		fmt.Fprintf(os.Stderr, "%s: warning: %s\n", name, message)
+	}
+}
+
 // say tells the user something, in a line of its own.
 func say(format string, args ...any) {
 	if message := fmt.Sprintf(format, args...); jsonLog != nil {

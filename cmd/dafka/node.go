@@ -19,8 +19,8 @@ import (
 
 // nodeFlags are those of every command that joins a cluster, after the command's own.
 func nodeFlags(own ...cli.Flag) []cli.Flag {
-	return append(append(own, pubFlag(), subFlag(), addressFlag("", "as the tower sees it"), bindFlag("", "any free port"),
-		limitFlag(), configFlag()), logFlags()...)
+	return append(append(own, towerFlag(), pubFlag(), subFlag(), addressFlag("", "as the tower sees it"), bindFlag("", "any free port"),
+		limitFlag(), configFlag(), strictFlag()), logFlags()...)
 }
 
 func limitFlag() cli.Flag {
@@ -31,10 +31,20 @@ func limitFlag() cli.Flag {
 	}
 }
 
+// towerFlag is where to find a tower, in one word.
+func towerFlag() cli.Flag {
+	return &cli.StringSliceFlag{
+		Name: "tower",
+		Usage: "`HOST[:PORT]` of the tower: nodes announce themselves at PORT, 5556 by default, and learn of each other at the " +
+			"next; for several towers a list with commas",
+		DefaultText: "this machine",
+	}
+}
+
 func pubFlag() cli.Flag {
 	return &cli.StringSliceFlag{
 		Name:        "pub",
-		Usage:       "`ENDPOINT` where nodes learn of each other at a tower; for several towers a list with commas",
+		Usage:       "instead of --tower, `ENDPOINT` where nodes learn of each other; for several towers a list with commas",
 		DefaultText: tower.DefaultPub,
 	}
 }
@@ -42,7 +52,7 @@ func pubFlag() cli.Flag {
 func subFlag() cli.Flag {
 	return &cli.StringSliceFlag{
 		Name:        "sub",
-		Usage:       "`ENDPOINT` where nodes announce themselves to a tower; likewise",
+		Usage:       "instead of --tower, `ENDPOINT` where nodes announce themselves; likewise",
 		DefaultText: tower.DefaultSub,
 	}
 }
@@ -86,8 +96,7 @@ func bindEndpoint(where string) (string, error) {
 	}
 	endpoint, err := zmqwire.ParseListenEndpoint("tcp://" + bracket(host) + ":" + port)
 	if err != nil {
-		why := strings.TrimPrefix(err.Error(), zmqwire.ErrEndpoint.Error()+": ")
-		return "", fmt.Errorf("%s (of %q: want PORT, HOST:PORT or HOST, such as 5558 or 127.0.0.1:5558)", why, where)
+		return "", fmt.Errorf("%s (of %q: want PORT, HOST:PORT or HOST, such as 5558 or 127.0.0.1:5558)", reason(err), where)
 	}
 	return endpoint.String(), nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -13,8 +14,9 @@ import (
 )
 
 // settings are all that can be said in a configuration file, under the names and with the defaults that the C programs
-// know; beacon/bind, limits, http and log are ours.
+// know; beacon/tower, beacon/bind, limits, http and log are ours.
 var settings = []setting{
+	{"beacon/tower", "", checkTowers},
 	{"beacon/pub_address", tower.DefaultPub, checkEndpoints},
 	{"beacon/sub_address", tower.DefaultSub, checkEndpoints},
 	{"beacon/address", "", checkHost},
@@ -57,6 +59,9 @@ type setting struct {
 
 // variable is its name in the environment.
 func (s setting) variable() string {
+	if s.key == "beacon/tower" {
+		return "DAFKA_TOWER"
+	}
 	return "DAFKA_" + strings.ToUpper(strings.ReplaceAll(s.key, "/", "_"))
 }
 
@@ -68,6 +73,53 @@ func checkEndpoints(text string) error {
 		}
 	}
 	return nil
+}
+
+// checkTowers wants hosts of towers, or nothing.
+func checkTowers(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, _, err := towerEndpoints(text)
+	return err
+}
+
+// towerEndpoints are those of towers at "HOST[:PORT]", a list with commas: nodes announce themselves at PORT and learn of
+// each other at the next one.
+func towerEndpoints(text string) (pub, sub []string, err error) {
+	for _, where := range splitList(text) {
+		host, port := where, ""
+		if _, err := netip.ParseAddr(unbracket(where)); err != nil {
+			host, port, _ = cutLast(where, ":")
+		}
+		if port == "" && host == where {
+			port = "5556"
+		}
+		endpoint, err := zmqwire.ParseEndpoint("tcp://" + bracket(host) + ":" + port)
+		if err == nil && endpoint.Port == math.MaxUint16 {
+			err = errors.New("port 65535: a tower has this port and the next: want 1 to 65534")
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%q: %s; want HOST or HOST:PORT, such as 10.0.0.1 or tower.example.org:5556", where, reason(err))
+		}
+		sub = append(sub, endpoint.String())
+		endpoint.Port++
+		pub = append(pub, endpoint.String())
+	}
+	return pub, sub, nil
+}
+
+// cutLast cuts around the last separator.
+func cutLast(text, separator string) (before, after string, found bool) {
+	if i := strings.LastIndex(text, separator); i >= 0 {
+		return text[:i], text[i+len(separator):], true
+	}
+	return text, "", false
+}
+
+// reason is what is wrong with an endpoint whose whole text the user has not written.
+func reason(err error) string {
+	return strings.TrimPrefix(err.Error(), zmqwire.ErrEndpoint.Error()+": ")
 }
 
 // splitList splits at commas; spaces around them are how people write lists.

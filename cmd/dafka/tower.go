@@ -16,7 +16,7 @@ func towerCommand() *cli.Command {
 		Usage: "run a tower, where nodes learn of each other",
 		Description: "Every other command finds the cluster through a tower. Records do not pass through it.\n\n" +
 			"Example: dafka tower --pub 'tcp://*:5557' --sub 'tcp://*:5556'",
-		Flags:  append(append(towerFlags("tcp://*:5557", "tcp://*:5556"), httpFlag(), configFlag()), logFlags()...),
+		Flags:  append(append(towerFlags("tcp://*:5557", "tcp://*:5556"), httpFlag(), configFlag(), strictFlag()), logFlags()...),
 		Action: runTower,
 	}
 }

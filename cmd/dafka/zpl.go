@@ -13,7 +13,7 @@ import (
 //	    interval = 1000
 //	    address = "127.0.0.1"   # or in '', or without quotes up to the comment
 //
-// What zconfig refuses is refused, and nothing else.
+// What zconfig refuses is refused, and nothing else. Unlike zconfig, a name may also be a path: beacon/interval = 500.
 
 // zplItem is a name in the tree; the root has none.
 type zplItem struct {
@@ -106,23 +106,24 @@ func zplNothing(text string) error {
 	return nil
 }
 
-// find gives the item at a path such as beacon/interval, or nil. The first of several with the same name counts, and
-// hides what the others hold.
+// find returns the item at a path such as beacon/interval, or nil. A name may itself be a path. The first of several with
+// the same name counts, and hides what the others hold.
 func (i *zplItem) find(path string) *zplItem {
-	for name := range strings.SplitSeq(path, "/") {
-		var found *zplItem
-		for _, child := range i.children {
-			if child.name == name {
-				found = child
-				break
-			}
+	entered := make(map[string]bool)
+	for _, child := range i.children {
+		if child.name == path {
+			return child
 		}
-		if found == nil {
-			return nil
+		below, ok := strings.CutPrefix(path, child.name+"/")
+		if !ok || entered[child.name] {
+			continue
 		}
-		i = found
+		entered[child.name] = true
+		if found := child.find(below); found != nil {
+			return found
+		}
 	}
-	return i
+	return nil
 }
 
 // each calls visit with every item below, and its path, in the order of the file.

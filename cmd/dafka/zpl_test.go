@@ -35,7 +35,9 @@ func TestParseZPL(t *testing.T) {
 		{"the first hides what the second holds", "a\n    b = 1\na\n    b = 2\n    c = 3", map[string]string{"a": "", "a/b": "1"}},
 		{"a comment of a deeper level", "a\n        # b\n    c = 1", map[string]string{"a": "", "a/c": "1"}},
 		{"names", "$a-b_c@d.e&f+g = 1", map[string]string{"$a-b_c@d.e&f+g": "1"}},
-		{"no path", "a/b = 1", map[string]string{}},
+		{"a path", "a/b = 1\na/c/d = 2", map[string]string{"a/b": "1", "a/c/d": "2"}},
+		{"a path and a level", "a\n    b = 1\na/c = 2\na/b = 3\na\n    d = 4", map[string]string{"a": "", "a/b": "1", "a/c": "2"}},
+		{"a path with a level", "a/b\n    c = 1\na\n    b\n        d = 2", map[string]string{"a/b": "", "a/b/c": "1", "a": "", "a/b/d": "2"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			root, err := parseZPL("file", test.text)
