@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/syndtr/goleveldb/leveldb"
@@ -30,9 +32,9 @@ const (
 )
 
 // ImportLevelDB brings all records of a C store, which does not run, into the database of a store, which does not run
-// either, and then compares them one by one. The folder of the C store is not changed. What is there already must be
-// the same. The error is of what kept the import from its end; where single partitions could not be brought in, or not
-// whole, the report says so.
+// either, and then compares them one by one, those of the C store's logs with the logs as well. The folder of the C store
+// is not changed. What is there already must be the same. The error is of what kept the import from its end; where single
+// partitions could not be brought in, or not whole, or the logs are damaged, the report says so.
 func ImportLevelDB(ctx context.Context, from, dir string, progress Progress) (*Report, error) {
 	report, err := importLevelDB(ctx, from, dir, progress)
 	if err != nil {
@@ -51,13 +53,13 @@ func importLevelDB(ctx context.Context, from, dir string, progress Progress) (*R
 		return nil, fmt.Errorf("the C store %s is %w: stop it first", from, ErrInUse)
 	}
 	defer lock.Close()
-	old, release, err := openLevelDB(from)
+	old, logs, release, err := openLevelDB(from)
 	if err != nil {
 		return nil, fmt.Errorf("the C store %s cannot be opened: %w", from, err)
 	}
 	defer release()
 
-	i := &importOfC{old: old, ctx: ctx, found: contents{}}
+	i := &importOfC{old: old, logs: logs, ctx: ctx}
 	i.report = progress
 	if err := i.heads(); err != nil {
 		return nil, fmt.Errorf("the C store %s: %w", from, err)
@@ -76,30 +78,50 @@ func importLevelDB(ctx context.Context, from, dir string, progress Progress) (*R
 type importOfC struct {
 	steps
 	old   *leveldb.DB
+	logs  *logsOfC
 	ctx   context.Context // of one call, which this type does not outlive
 	found contents        // by the beginning of the keys of C's records
 }
 
-// heads learns of all partitions.
+// heads learns of all partitions, from the database and from the logs.
 func (i *importOfC) heads() error {
 	heads := i.old.NewIterator(util.BytesPrefix([]byte{headOfC}), nil)
 	defer heads.Release()
 	for heads.Next() {
-		t, err := i.found.partition(append([]byte{recordOfC}, heads.Key()[1:]...))
-		if err != nil {
+		if err := i.head(heads.Key(), heads.Value()); err != nil {
 			return err
 		}
-		if len(heads.Value()) != sequenceSize {
-			t.fail("its head has %d bytes", len(heads.Value()))
-			continue
-		}
-		t.known = binary.BigEndian.Uint64(heads.Value()) + 1
-		i.total += 2 * t.known
 	}
-	if heads.Error() == nil && len(i.found.partitions) == 0 {
+	if err := heads.Error(); err != nil {
+		return err
+	}
+	for key, value := range i.logs.values {
+		if value != nil && key != "" && key[0] == headOfC {
+			if err := i.head([]byte(key), value); err != nil {
+				return err
+			}
+		}
+	}
+	if len(i.found.partitions) == 0 {
 		return errors.New("it holds no records of a Dafka store")
 	}
-	return heads.Error()
+	for _, t := range i.found.partitions {
+		i.total += 2 * t.known
+	}
+	return nil
+}
+
+func (i *importOfC) head(key, value []byte) error {
+	t, err := i.found.partition(under(recordOfC, key))
+	switch {
+	case err != nil:
+		return err
+	case len(value) != sequenceSize:
+		t.fail("its head has %d bytes", len(value))
+	default:
+		t.known = max(t.known, binary.BigEndian.Uint64(value)+1)
+	}
+	return nil
 }
 
 // records brings them in, in the order of keys: topic, partition, sequence.
@@ -161,8 +183,45 @@ func (i *importOfC) compare(dir string) (*Report, error) {
 			return nil, err
 		}
 	}
+	if err := i.compareLogs(db); err != nil {
+		return nil, err
+	}
 	i.step(i.total)
-	return &Report{Partitions: i.found.report()}, nil
+	return &Report{Partitions: i.found.report(), Faults: i.logs.faults}, nil
+}
+
+// compareLogs looks in the store for each record that the C store's logs hold, as they were read by themselves: not by
+// what replayed them for the import.
+func (i *importOfC) compareLogs(db *database) error {
+	f := finder{db: db}
+	defer f.close()
+	for _, key := range slices.Sorted(maps.Keys(i.logs.values)) {
+		content := i.logs.values[key]
+		if content == nil || key == "" || key[0] != recordOfC {
+			continue
+		}
+		partition, sequence, err := splitRunKey([]byte(key))
+		if err != nil {
+			return err
+		}
+		t, err := i.found.partition(partition)
+		if err != nil {
+			return err
+		}
+		if t.known = max(t.known, sequence+1); sequence >= t.records {
+			t.fail("records %d to %d are missing", t.records, sequence)
+			continue
+		}
+		run, err := f.find(t.topic, t.address, sequence)
+		if err != nil {
+			return err
+		}
+		if run == nil || !bytes.Equal(run.Content(int(sequence-run.First)), content) {
+			r := Record{Topic: t.topic, Partition: t.address, Sequence: sequence}
+			return fmt.Errorf("%v is not what the C store's log has: import into a new folder", &r)
+		}
+	}
+	return nil
 }
 
 func (i *importOfC) comparePartition(db *database, key []byte) error {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 
@@ -21,26 +22,55 @@ type overlay struct {
 	meta    *storage.FileDesc
 }
 
-// openLevelDB opens a database, which must be there, and changes nothing.
-func openLevelDB(dir string) (db *leveldb.DB, release func() error, err error) {
+// openLevelDB opens a database, which must be there, and changes nothing. What its logs hold is in it, and
+// in logs by itself.
+func openLevelDB(dir string) (db *leveldb.DB, logs *logsOfC, release func() error, err error) {
 	folder, err := storage.OpenFile(dir, true)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	o := &overlay{Storage: folder, memory: storage.NewMemStorage(), written: make(map[storage.FileDesc]bool)}
 	const never = 1 << 40
 	db, err = leveldb.Open(o, &opt.Options{
 		ErrorIfMissing: true,
-		// The log of a C store that was killed may end in the middle of a record; all else must be whole.
+		// All must be whole but the logs, which are read elsewhere.
 		Strict: opt.DefaultStrict | opt.StrictManifest,
 		// What is compacted would fill the memory.
 		DisableSeeksCompaction: true, CompactionL0Trigger: never, WriteL0SlowdownTrigger: never, WriteL0PauseTrigger: never,
 		CompactionTotalSize: never,
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, folder.Close())
+		return nil, nil, nil, errors.Join(err, folder.Close())
 	}
-	return db, func() error { return errors.Join(db.Close(), folder.Close()) }, nil
+	if err = replayLogs(folder, db); err == nil {
+		logs, err = readLogsOfC(folder)
+	}
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, db.Close(), folder.Close())
+	}
+	return db, logs, func() error { return errors.Join(db.Close(), folder.Close()) }, nil
+}
+
+// replayLogs brings into the database what is not in tables yet.
+func replayLogs(folder storage.Storage, db *leveldb.DB) error {
+	m, err := readManifestOfC(folder)
+	if err != nil {
+		return err
+	}
+	logs, err := m.livingLogs(folder)
+	if err != nil {
+		return err
+	}
+	for _, fd := range logs {
+		file, err := folder.Open(fd)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(replay(file, db), file.Close()); err != nil {
+			return fmt.Errorf("%s: %w", fd, err)
+		}
+	}
+	return nil
 }
 
 func (o *overlay) Log(string) {}
@@ -63,8 +93,9 @@ func (o *overlay) GetMeta() (storage.FileDesc, error) {
 	return o.Storage.GetMeta()
 }
 
+// List leaves out the folder's logs, of which goleveldb would skip commits: [replayLogs] reads them.
 func (o *overlay) List(kind storage.FileType) (files []storage.FileDesc, err error) {
-	below, err := o.Storage.List(kind)
+	below, err := o.Storage.List(kind &^ storage.TypeJournal)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +88,139 @@ func TestImportLevelDB(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, filesIn(t, ofC)); diff != "" {
 		t.Errorf("the C store was changed (-want +got):\n%s", diff)
+	}
+}
+
+// madeByC are the records that testdata/leveldb/writer.cc writes: so many in each of two partitions.
+func madeByC(records int) kept {
+	contents := make(kept)
+	for _, name := range [][2]string{{"hello", "A"}, {"hello2", "B"}} {
+		for sequence := range records {
+			content := fmt.Sprintf("%d of %s %s ", sequence, name[0], name[1]) + strings.Repeat("\x00\xff", sequence%20)
+			if sequence%50 == 7 {
+				content = ""
+			}
+			contents[name] = append(contents[name], content)
+		}
+	}
+	return contents
+}
+
+// cut takes the last bytes off a file.
+func cut(t *testing.T, path string, bytes int64) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err == nil {
+		err = os.Truncate(path, info.Size()-bytes)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// All records of databases that LevelDB in C wrote are imported, also those that are in a log and that the manifest counts
+// already. What is missing is reported.
+func TestImportOfWhatLevelDBWrote(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		folder, what string
+		change       func(dir string)
+		records      int
+		fault        string // of the report; none when it is sound
+	}{
+		{folder: "log", records: 50},
+		{folder: "overtaken", records: 290},
+		{folder: "tables", records: 1020},
+		{folder: "reopened", records: 320},
+		{folder: "killed", records: 520},
+		{folder: "deleted", records: 290},
+		{folder: "ahead", records: 50, fault: `topic "hello", partition "A": records 50 to 60 are missing`},
+		{
+			folder: "log", what: "killed in the middle of a commit",
+			change:  func(dir string) { cut(t, filepath.Join(dir, "000003.log"), 25) },
+			records: 45,
+		}, {
+			folder: "deleted", what: "killed in the middle of a commit",
+			change:  func(dir string) { cut(t, filepath.Join(dir, "000004.log"), 25) },
+			records: 285,
+		}, {
+			folder: "overtaken", what: "cut where the manifest counts",
+			change:  func(dir string) { cut(t, filepath.Join(dir, "000004.log"), 25) },
+			records: 285, fault: "the log ends at sequence 1140, and the manifest counts 1160",
+		},
+	} {
+		t.Run(strings.TrimSpace(test.folder+" "+test.what), func(t *testing.T) {
+			t.Parallel()
+			ofC, dir := filepath.Join(t.TempDir(), "c"), filepath.Join(t.TempDir(), "db")
+			copyFiles(t, filepath.Join("testdata", "leveldb", test.folder), ofC)
+			if test.change != nil {
+				test.change(ofC)
+			}
+			before := filesIn(t, ofC)
+			report, err := ImportLevelDB(t.Context(), ofC, dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if faults := faultsOf(report); test.fault == "" && len(faults) > 0 || test.fault != "" && !strings.Contains(strings.Join(faults, "\n"), test.fault) {
+				t.Errorf("faults %q, want %q", faults, test.fault)
+			}
+			got, failures := readStore(t, dir)
+			if diff := cmp.Diff(madeByC(test.records), got); diff != "" || len(failures) > 0 {
+				t.Errorf("%v, imported (-want +got):\n%s", failures, diff)
+			}
+			if diff := cmp.Diff(before, filesIn(t, ofC)); diff != "" {
+				t.Errorf("the C store was changed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func faultsOf(r *Report) (faults []string) {
+	faults = slices.Clone(r.Faults)
+	for _, p := range r.Partitions {
+		if p.Fault != "" {
+			faults = append(faults, fmt.Sprintf("topic %q, partition %q: %s", p.Topic, p.Partition, p.Fault))
+		}
+	}
+	return faults
+}
+
+// A flipped bit or a cut in a C store's log never costs records without a word. A cut may, when it is where the C store
+// could have been killed.
+func TestImportOfDamagedLogs(t *testing.T) {
+	t.Parallel()
+	dice := rand.New(rand.NewPCG(1, 2))
+	for _, test := range []struct {
+		folder, log string
+		records     int
+	}{{"log", "000003.log", 50}, {"overtaken", "000004.log", 290}, {"killed", "000004.log", 520}, {"killed", "000006.log", 520}} {
+		from := filepath.Join("testdata", "leveldb", test.folder)
+		data, err := os.ReadFile(filepath.Join(from, test.log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := madeByC(test.records)
+		for range 25 {
+			ofC, dir := filepath.Join(t.TempDir(), "c"), filepath.Join(t.TempDir(), "db")
+			copyFiles(t, from, ofC)
+			bit := dice.IntN(8 * len(data))
+			damaged := bytes.Clone(data)
+			damaged[bit/8] ^= 1 << (bit % 8)
+			if err := os.WriteFile(filepath.Join(ofC, test.log), damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			report, err := ImportLevelDB(t.Context(), ofC, dir, nil)
+			if err != nil {
+				continue
+			}
+			got, failures := readStore(t, dir)
+			if err := errors.Join(append(failures, prefixes(want, got))...); err != nil {
+				t.Errorf("%s of %s, bit %d: %v", test.log, test.folder, bit, err)
+			}
+			if report.Sound() && !same(want, got) {
+				t.Errorf("%s of %s, bit %d: records are lost, and the report says nothing", test.log, test.folder, bit)
+			}
+		}
 	}
 }
 
