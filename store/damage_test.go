@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	stdcmp "cmp"
 	"errors"
 	"flag"
@@ -108,6 +109,28 @@ func readStore(t testing.TB, dir string) (got kept, failures []error) {
 		return nil, []error{err}
 	}
 	defer db.pebble.Close()
+	return readDatabase(t, db)
+}
+
+// serveStore opens a copy of a folder as a store does, and reads through it. The error is of opening it.
+func serveStore(t testing.TB, dir string) (got kept, err error) {
+	t.Helper()
+	copied := filepath.Join(t.TempDir(), "db")
+	copyFiles(t, dir, copied)
+	db, err := openDatabase(copied, false, quiet)
+	if err != nil {
+		return nil, err
+	}
+	got, _ = readDatabase(t, db)
+	if err := db.pebble.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return got, os.RemoveAll(copied)
+}
+
+// readDatabase reads record after record of each partition, up to the first that cannot be read.
+func readDatabase(t testing.TB, db *database) (got kept, failures []error) {
+	t.Helper()
 	got = make(kept)
 	heads, err := db.iterate(headPrefix)
 	if err != nil {
@@ -195,10 +218,17 @@ func damage(t testing.TB, dice *rand.Rand, dir string) string {
 	name := names[dice.IntN(len(names))]
 	data := []byte(files[name])
 	path := filepath.Join(dir, name)
-	var what string
+	var what, where string
+	lastCommit := 0 // of the newest log
+	if newest, _, commits := newestLog(t, dir); name == newest {
+		lastCommit = commits[len(commits)-1]
+	}
 	switch kind := dice.IntN(10); {
 	case kind < 5:
 		bit := dice.IntN(8 * len(data))
+		if bit/8 < lastCommit {
+			where = beforeEnd
+		}
 		data[bit/8] ^= 1 << (bit % 8)
 		what = fmt.Sprintf("bit %d of byte %d flipped", bit%8, bit/8)
 	case kind < 8:
@@ -208,6 +238,9 @@ func damage(t testing.TB, dice *rand.Rand, dir string) string {
 	case kind < 9:
 		at := dice.IntN(len(data)) &^ 511
 		clear(data[at:min(at+512, len(data))])
+		if at+512 <= lastCommit {
+			where = beforeEnd
+		}
 		what = fmt.Sprintf("512 bytes from %d are zero", at)
 	default:
 		if err := os.Remove(path); err != nil {
@@ -218,8 +251,11 @@ func damage(t testing.TB, dice *rand.Rand, dir string) string {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return name + ": " + what
+	return name + ": " + what + where
 }
+
+// beforeEnd is said of damage before the last commit of the newest log.
+const beforeEnd = ", before the last commit"
 
 func filesIn(t testing.TB, dir string) map[string]string {
 	t.Helper()
@@ -264,6 +300,82 @@ func TestAtMostEvery(t *testing.T) {
 	}
 }
 
+// Damage in the middle of a killed store's log shows by the commits behind it. Pebble would take it for the end of the log.
+func TestDamagedLogOfKilledStore(t *testing.T) {
+	t.Parallel()
+	killed := filepath.Join(t.TempDir(), "killed")
+	closed := filepath.Join(t.TempDir(), "closed")
+	want := makeStore(t, closed, 2<<20, func() { copyFiles(t, closed, killed) })
+	log, data, commits := newestLog(t, killed)
+	dice := rand.New(rand.NewPCG(3, 4))
+	for round := range 12 {
+		// The last commit may be one that was under way.
+		at, what := dice.IntN(commits[len(commits)-1]), "bit flipped"
+		damaged := bytes.Clone(data)
+		switch {
+		case round < 4: // close to the end, in the last block
+			at = commits[len(commits)-2-round] + dice.IntN(20)
+			damaged[at] ^= 1 << dice.IntN(8)
+		case round < 8:
+			damaged[at] ^= 1 << dice.IntN(8)
+		default:
+			clear(damaged[at : at+1+dice.IntN(commits[len(commits)-1]-at)])
+			what = "zero"
+		}
+		if bytes.Equal(damaged, data) {
+			continue
+		}
+		dir := filepath.Join(t.TempDir(), "db")
+		copyFiles(t, killed, dir)
+		if err := os.WriteFile(filepath.Join(dir, log), damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		what = fmt.Sprintf("%s from %d of %d on: %s", log, at, len(data), what)
+		if report, err := Verify(t.Context(), dir, nil); err != nil || report.Sound() {
+			t.Errorf("%s: Verify: %v, %v, want damage", what, report, err)
+		}
+		remedy := "repair it with: dafka store repair --db " + dir
+		if _, err := openDatabase(dir, false, quiet); err == nil || !strings.Contains(err.Error(), remedy) {
+			t.Errorf("%s: a store starts: %v, want %q", what, err, remedy)
+		}
+		if _, err := Repair(t.Context(), dir, nil); err != nil {
+			t.Errorf("%s: Repair: %v", what, err)
+		}
+		got, err := serveStore(t, dir)
+		if err := errors.Join(err, prefixes(want, got)); err != nil {
+			t.Errorf("%s: after Repair: %v", what, err)
+		}
+	}
+}
+
+// newestLog is the log in which a killed store's folder ends, and where its commits begin.
+func newestLog(t testing.TB, dir string) (name string, data []byte, commits []int) {
+	t.Helper()
+	logs, err := (&folder{dir: dir}).files(isLog)
+	if err != nil || len(logs) == 0 {
+		t.Fatal(logs, err)
+	}
+	path := logs[len(logs)-1]
+	l, err := openLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; ; {
+		p, ok := l.piece(l.pad(at))
+		if !ok {
+			break
+		}
+		if p.kind <= firstPiece {
+			commits = append(commits, l.pad(at))
+		}
+		at = p.end
+	}
+	if len(commits) < 10 {
+		t.Fatalf("%s has %d commits, want at least 10", path, len(commits))
+	}
+	return filepath.Base(path), l.data, commits
+}
+
 // Damage of all kinds at random places of a store's folder: what is read is right or an error, Verify tells when
 // anything is missing, and what Repair leaves is right and sound.
 func TestRandomDamage(t *testing.T) {
@@ -292,7 +404,7 @@ func TestRandomDamage(t *testing.T) {
 		}
 		dice := rand.New(rand.NewPCG(*seed, uint64(round)))
 		base := closed
-		if dice.IntN(4) == 0 {
+		if dice.IntN(2) == 0 {
 			base = killed
 		}
 		dir := filepath.Join(t.TempDir(), "db")
@@ -390,8 +502,12 @@ func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outco
 		t.Errorf("%s: what is read is wrong: %v", what, err)
 	}
 	lost := len(failures) > 0 || !same(want, got)
-	if len(failures) == 0 && lost && !killed && checkClosed(dir) == nil {
+	if len(failures) == 0 && lost && !killed && checkWhole(dir) == nil {
 		t.Errorf("%s: records are missing, and a store would not notice", what)
+	}
+	served, refused := serveStore(t, dir)
+	if err := prefixes(want, served); err != nil {
+		t.Errorf("%s: what a store serves is wrong: %v", what, err)
 	}
 	before := filesIn(t, dir)
 	report, err := Verify(t.Context(), dir, nil)
@@ -403,8 +519,9 @@ func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outco
 		t.Errorf("%s: Verify changed the folder", what)
 	}
 	sound := report.Sound()
-	// The end of a killed store's log is lost as in a power failure, and nobody can tell.
-	if tail := killed && len(failures) == 0 && strings.Contains(what, ".log: "); sound && lost && !tail {
+	// The end of a killed store's log is lost as in a power failure, and nobody can tell: but for damage with commits behind.
+	tail := killed && len(failures) == 0 && strings.Contains(what, ".log: ") && !strings.Contains(what, beforeEnd)
+	if sound && lost && !tail {
 		t.Errorf("%s: Verify finds nothing wrong; reading says %v", what, failures)
 	} else if tail && sound && lost {
 		outcomes = append(outcomes, "the end of a killed store's log is gone: not to be told from a crash")
@@ -428,6 +545,14 @@ func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outco
 		t.Errorf("%s: Repair: %v", what, err)
 		return outcomes
 	}
+	if refused != nil {
+		if want := "dafka store repair --db " + dir; sound || !strings.Contains(refused.Error(), "dafka store repair --db ") {
+			t.Errorf("%s: sound: %v; a store does not start: %v, want %q", what, sound, refused, want)
+		}
+		if _, err := serveStore(t, dir); err != nil {
+			t.Errorf("%s: a store says %v, and after Repair %v", what, refused, err)
+		}
+	}
 	if (repaired.Old == "") != sound {
 		t.Errorf("%s: sound: %v, but Repair left %q", what, sound, repaired.Old)
 	}
@@ -443,9 +568,9 @@ func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outco
 		return outcomes
 	}
 	// All that could be read before is there, and the report is true.
-	for name, contents := range got {
-		if len(after[name]) < len(contents) {
-			t.Errorf("%s: Repair left %d records of %q, %d could be read before", what, len(after[name]), name, len(contents))
+	for name := range want {
+		if before := max(len(got[name]), len(served[name])); len(after[name]) < before {
+			t.Errorf("%s: Repair left %d records of %q, %d could be read before", what, len(after[name]), name, before)
 		}
 	}
 	told, lostRecords := make(map[[2]string]int), uint64(0)

@@ -70,44 +70,73 @@ func openDatabaseOver(ground *ground, dir string, noSync bool, log *slog.Logger)
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
 	options.Cache = cache
-	err := checkClosed(dir)
-	if err != nil && !foreign(dir) {
-		return nil, fmt.Errorf("database %s: %w: dafka store verify and repair are for this", dir, err)
+	if err := d.open(dir, options); err != nil {
+		return nil, openError(dir, err)
 	}
-	if usage, err := diskUsage(dir); err == nil && usage.AvailBytes < startBytes {
-		return nil, fmt.Errorf("database %s: the disk has %d MiB left: make room for %d MiB", dir, usage.AvailBytes>>20, startBytes>>20)
-	}
-	restoreSeal := breakSeal(dir)
-	d.pebble, err = pebble.Open(dir, options)
-	if err != nil {
-		restoreSeal()
-	}
-	switch {
-	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("database %s: %w: make the folder writable for this user", dir, err)
-	case errors.Is(err, syscall.ENOSPC):
-		return nil, fmt.Errorf("database %s: %w: make room on that disk", dir, err)
-	case err != nil && locked(dir):
-		return nil, fmt.Errorf("database %s is in use by another store: give each store a folder of its own", dir)
-	case err != nil && foreign(dir):
-		return nil, fmt.Errorf("database %s was not made by this program, perhaps by a C store: give an empty folder", dir)
-	case err != nil:
-		return nil, fmt.Errorf("database %s cannot be opened: %s: dafka store verify and repair are for this", dir, plain(err))
-	}
-	removeHalfTables(dir)
-	err = d.checkVersion(dir)
-	if err == nil {
-		err = d.completeHeads()
-	}
-	if err == nil {
-		err = ground.settle()
-	}
-	if err != nil {
+	if err := ground.settle(); err != nil {
 		d.pebble.Close()
-		return nil, err
+		return nil, openError(dir, err)
 	}
 	d.dir, d.room.dir, d.room.log = dir, dir, log
 	return d, nil
+}
+
+// open opens Pebble's database and makes it ready. Pebble panics on some kinds of damage.
+func (d *database) open(dir string, options *pebble.Options) error {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return &os.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	}
+	switch {
+	case foreign(dir):
+		return errForeign
+	case locked(dir):
+		return errHeld
+	}
+	if err := checkWhole(dir); err != nil {
+		return err
+	}
+	if usage, err := diskUsage(dir); err == nil && usage.AvailBytes < startBytes {
+		return fmt.Errorf("%w: the disk has %d MiB left, want %d MiB", syscall.ENOSPC, usage.AvailBytes>>20, startBytes>>20)
+	}
+	restoreSeal := breakSeal(dir)
+	err := guard(func() (err error) {
+		d.pebble, err = pebble.Open(dir, options)
+		return err
+	})
+	if err != nil {
+		restoreSeal()
+		return err
+	}
+	removeHalfTables(dir)
+	if err = d.checkVersion(); err == nil {
+		err = d.completeHeads()
+	}
+	if err != nil {
+		d.pebble.Close()
+	}
+	return err
+}
+
+var (
+	errForeign = errors.New("it was not made by a Dafka store") // the folder holds something else
+	errHeld    = errors.New("it is in use")
+)
+
+// openError says why a database cannot be opened, and what to do about it. To repair it is a remedy for damage only.
+func openError(dir string, err error) error {
+	var version *versionError
+	remedy := hindrance(err)
+	switch {
+	case errors.As(err, &version):
+		return version.in(dir)
+	case errors.Is(err, errForeign):
+		return fmt.Errorf("database %s cannot be opened: %w, but perhaps by a C store; name an empty folder", dir, err)
+	case errors.Is(err, errHeld), errors.Is(err, syscall.EAGAIN):
+		return fmt.Errorf("database %s is in use by another store; give each store a folder of its own", dir)
+	case remedy != "":
+		return fmt.Errorf("database %s cannot be opened: %w; %s", dir, err, remedy)
+	}
+	return fmt.Errorf("database %s cannot be opened: %s; repair it with: dafka store repair --db %s", dir, plain(err), dir)
 }
 
 // databaseOptions are those with which every database of a store is opened.
@@ -163,7 +192,7 @@ func atMostEvery[T any](interval time.Duration, log func(T)) func(T) {
 }
 
 // checkVersion keeps this program from a database that another one made.
-func (d *database) checkVersion(dir string) error {
+func (d *database) checkVersion() error {
 	value, closer, err := d.pebble.Get([]byte(versionKey))
 	if err == nil {
 		version := string(value)
@@ -172,39 +201,46 @@ func (d *database) checkVersion(dir string) error {
 		case version == formatVersion:
 			return nil
 		case !readable(version):
-			return &versionError{dir, version}
+			return &versionError{version: version}
 		}
-		return d.setVersion(dir)
+		return d.setVersion()
 	}
 	if !errors.Is(err, pebble.ErrNotFound) {
-		return fmt.Errorf("database %s: %w", dir, err)
+		return err
 	}
 	all, err := d.pebble.NewIter(nil)
 	if err != nil {
-		return fmt.Errorf("database %s: %w", dir, err)
+		return err
 	}
-	foreign := all.First()
+	filled := all.First()
+	ours := filled && (all.Key()[0] == headPrefix || all.Key()[0] == runPrefix || all.Key()[0] == markPrefix)
 	if err := all.Close(); err != nil {
-		return fmt.Errorf("database %s: %w", dir, err)
+		return err
 	}
-	if foreign {
-		return fmt.Errorf("database %s was not made by a Dafka store: give an empty folder", dir)
+	switch {
+	case ours:
+		return errNoVersion
+	case filled:
+		return errForeign
 	}
-	return d.setVersion(dir)
+	return d.setVersion()
 }
 
-func (d *database) setVersion(dir string) error {
-	if err := d.pebble.Set([]byte(versionKey), []byte(formatVersion), pebble.Sync); err != nil {
-		return fmt.Errorf("database %s: %w", dir, err)
-	}
-	return nil
+// errNoVersion is of a database that lost the key of its version.
+var errNoVersion = fmt.Errorf("%w: the version of its format is missing", ErrDamaged)
+
+func (d *database) setVersion() error {
+	return d.pebble.Set([]byte(versionKey), []byte(formatVersion), pebble.Sync)
 }
 
 // versionError says that another version of this program made the database.
 type versionError struct{ dir, version string }
 
+func (e *versionError) in(dir string) error { return &versionError{dir, e.version} }
+
 func (e *versionError) Error() string {
-	return fmt.Sprintf("database %s has format %q, this program reads %q: use the program that made it", e.dir, e.version, formatVersion)
+	return fmt.Sprintf("database %s has format %q, this program reads %q; use the program that made it",
+		e.dir, e.version, formatVersion)
 }
 
 // records is how many records a partition has.
@@ -367,17 +403,24 @@ func (d *database) close() error {
 	return nil
 }
 
-// locked says that somebody holds the database: Pebble's own error does not tell.
+// locked reports whether another store holds the database: Pebble's own error does not say.
 func locked(dir string) bool {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return false
 	}
 	lock, err := pebble.LockDirectory(dir, vfs.Default)
 	if err != nil {
-		return true
+		return isHeld(err)
 	}
 	lock.Close()
 	return false
+}
+
+// isHeld reports whether an error of LockDirectory is of a lock that someone holds: another process, or this one, of which
+// Pebble has an error of its own.
+func isHeld(err error) bool {
+	var errno syscall.Errno
+	return !errors.As(err, &errno) || errno == syscall.EAGAIN
 }
 
 // foreign says that the folder holds a database of LevelDB's kind, to which Pebble adds a marker.

@@ -37,7 +37,7 @@ func Export(ctx context.Context, dir, topic string, each func(*Record) error, pr
 	defer f.release()
 	db, err := f.open()
 	if err != nil {
-		return fmt.Errorf("store: database %s: %s: dafka store verify and repair are for this", dir, plain(err))
+		return fmt.Errorf("store: %w", openError(dir, err))
 	}
 	defer db.pebble.Close()
 	if err := export(ctx, db, topic, each, progress); err != nil {

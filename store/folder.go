@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,14 +56,38 @@ func holdFolder(dir string) (*folder, error) {
 	f := &folder{dir: dir, made: errors.Is(err, fs.ErrNotExist)}
 	f.lock, err = pebble.LockDirectory(dir, vfs.Default)
 	switch {
-	case errors.Is(err, syscall.EROFS):
-		return nil, fmt.Errorf("database %s cannot be locked, its disk is read-only: work on a copy", dir)
-	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("database %s: %w: run this as the user that owns the folder", dir, err)
-	case err != nil:
+	case err == nil:
+		return f, nil
+	case isHeld(err):
 		return nil, fmt.Errorf("database %s is %w: stop it first", dir, ErrInUse)
 	}
-	return f, nil
+	return nil, fmt.Errorf("database %s cannot be locked: %w; %s", dir, err, hindrance(err))
+}
+
+// hindrance names the remedy for an error of the system that is no damage. It is empty for all other errors: of files that
+// are missing or cannot be read from the disk, too.
+func hindrance(err error) (remedy string) {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return ""
+	}
+	switch errno {
+	case syscall.ENOENT, syscall.EIO:
+		return ""
+	case syscall.EACCES, syscall.EPERM:
+		return "run this as the user that owns the folder, or let this user read and write all in it"
+	case syscall.EROFS:
+		return "make the disk writable, or work on a copy"
+	case syscall.ENOSPC, syscall.EDQUOT:
+		return "make room on that disk"
+	case syscall.EMFILE, syscall.ENFILE:
+		return "allow more open files, with ulimit -n"
+	case syscall.ENOMEM:
+		return "free memory"
+	case syscall.ENOTDIR:
+		return "name a folder"
+	}
+	return "look after the disk and what it is mounted with"
 }
 
 // checkFolder says why a folder cannot be a store's.
@@ -71,8 +96,10 @@ func checkFolder(dir string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no folder %s: name that of a store", dir)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%s is not a folder: name that of a store", dir)
 	case err != nil:
-		return fmt.Errorf("folder %s: %w", dir, err)
+		return fmt.Errorf("folder %s: %w; %s", dir, err, cmp.Or(hindrance(err), "look after the disk"))
 	case foreign(dir):
 		return fmt.Errorf("database %s was not made by this program, perhaps by a C store: dafka store import --leveldb reads those", dir)
 	}
@@ -132,7 +159,7 @@ func (f *folder) open() (d *database, err error) {
 	if err != nil {
 		d.pebble.Close()
 		if errors.Is(err, pebble.ErrNotFound) {
-			err = fmt.Errorf("%w: the version of its format is missing", ErrDamaged)
+			err = errNoVersion
 		}
 		return nil, err
 	}

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -14,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/cockroachdb/pebble/v2/wal"
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
@@ -164,6 +168,7 @@ func (p *powerTrial) commit() (done committed, during *vfs.MemFS) {
 // check opens what a power loss left.
 func (p *powerTrial) check(fs *vfs.MemFS, partitions int) {
 	p.t.Helper()
+	p.checkLogs(fs)
 	db := p.database(fs)
 	defer db.close()
 	for i := range partitions {
@@ -178,6 +183,33 @@ func (p *powerTrial) check(fs *vfs.MemFS, partitions int) {
 			}
 		}
 		p.tested += len(got)
+	}
+}
+
+// checkLogs insists that what a power loss did to the logs does not pass for damage.
+func (p *powerTrial) checkLogs(fs *vfs.MemFS) {
+	p.t.Helper()
+	names, err := fs.List("db")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !isLog(name) })
+	slices.Sort(names)
+	for i, name := range names {
+		file, err := fs.Open(fs.PathJoin("db", name))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		data, err := io.ReadAll(file)
+		if err := errors.Join(err, file.Close()); err != nil {
+			p.t.Fatal(err)
+		}
+		number, _, _ := wal.ParseLogFilename(name)
+		l := logFile{data: data, number: uint32(number)}
+		r := l.read(func([]byte) error { return nil })
+		if err := r.damaged(i == len(names)-1); err != nil {
+			p.t.Fatalf("after %d cuts log %s passes for damaged: %v", p.cuts, name, err)
+		}
 	}
 }
 

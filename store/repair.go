@@ -65,8 +65,8 @@ func (f *folder) salvageInto(ctx context.Context, fresh string, progress Progres
 	}
 	var failed error
 	s.fault = func(file string, err error) {
-		if failed == nil && isScarce(err) {
-			failed = fmt.Errorf("%s: %w", file, err)
+		if remedy := hindrance(err); failed == nil && remedy != "" {
+			failed = fmt.Errorf("%s: %w; %s", file, err, remedy)
 		}
 	}
 	db, err := openDatabase(fresh, true, quiet)
@@ -86,12 +86,6 @@ func (f *folder) salvageInto(ctx context.Context, fresh string, progress Progres
 		return nil, err
 	}
 	return s.found.report(), nil
-}
-
-// isScarce says that a file could not be read for want of something that is not the file's fault.
-func isScarce(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) ||
-		errors.Is(err, os.ErrPermission)
 }
 
 // replace puts a new folder in the place of this one, which gets another name. On Linux the two change places in one

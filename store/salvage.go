@@ -5,9 +5,7 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -15,13 +13,11 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
-	"github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/sstable/block"
 	"github.com/cockroachdb/pebble/v2/sstable/block/blockkind"
 	"github.com/cockroachdb/pebble/v2/sstable/colblk"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/wal"
 
 	"github.com/godafka/dafka/zmqwire"
 )
@@ -272,28 +268,25 @@ func blockEnds(t *sstable.Reader) (ends [][]byte, err error) {
 	return ends, nil
 }
 
-// logBlock is the unit in which Pebble's logs are written: a commit begins anywhere, but none of its pieces crosses from
-// one block to the next. So reading can begin at each.
-const (
-	logBlock  = 32 << 10
-	logHeader = 19 // of a piece, at most
-)
-
-// log gives the entries of a log between two keys. What cannot be read is left out, to the end of its block; behind it reading goes on
-// with the next commit. A log is kept in memory as a whole: it is no larger than a memtable.
+// log gives the entries of a log between two keys. A commit that cannot be read is left out.
 func (s *salvage) log(path string, lower, upper []byte) entries {
 	return func(yield func(key, value []byte) bool) {
 		type entry struct{ key, value []byte }
 		var all []entry
-		err := readLog(path, func(batch []byte) error {
-			return eachSet(batch, func(key, value []byte) {
+		l, err := openLog(path)
+		if err != nil {
+			s.fault(filepath.Base(path), err)
+			return
+		}
+		r := l.read(func(batch []byte) error {
+			return eachSet(bytes.Clone(batch), func(key, value []byte) {
 				if bytes.Compare(key, lower) >= 0 && (upper == nil || bytes.Compare(key, upper) < 0) {
 					all = append(all, entry{key, value})
 				}
 			})
 		})
-		if err != nil {
-			s.fault(filepath.Base(path), err)
+		for _, fault := range r.faults {
+			s.fault(filepath.Base(path), fault)
 		}
 		slices.SortStableFunc(all, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
 		for _, e := range all {
@@ -319,95 +312,6 @@ func eachSet(batch []byte, set func(key, value []byte)) error {
 			set(key, value)
 		}
 	}
-}
-
-// readLog gives each commit that a log holds and that can be read, in memory of its own. The error says what could not.
-func readLog(path string, commit func(batch []byte) error) error {
-	number, _, _ := wal.ParseLogFilename(filepath.Base(path))
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	open := func(from, to int64) *record.Reader {
-		return newLogReader(record.NewReader, io.NewSectionReader(file, from, to-from), uint64(number))
-	}
-	var faults []error
-	for from := int64(0); from < info.Size(); {
-		at := from
-		// A reader that fails looks through the rest of the file for the reason, so it is given no more than a block
-		// until there is something to read.
-		if _, err := open(from, min(from+logBlock, info.Size())).Next(); err == nil || from == 0 {
-			r := open(from, info.Size())
-			for {
-				at = from + r.Offset()
-				batch, err := nextCommit(r)
-				if err == io.EOF {
-					if from == 0 {
-						faults = append(faults, logEnd(file, from+r.Offset(), info.Size(), uint32(number)))
-					}
-					break
-				}
-				if err == nil {
-					err = commit(batch)
-				} else {
-					err = fmt.Errorf("%w: offset %d: %w", ErrDamaged, at, err)
-				}
-				if err != nil {
-					faults = append(faults, err)
-					break
-				}
-			}
-		}
-		from = (at/logBlock + 1) * logBlock
-	}
-	return errors.Join(faults...)
-}
-
-func nextCommit(r *record.Reader) ([]byte, error) {
-	one, err := r.Next()
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(one)
-}
-
-// newLogReader calls record.NewReader, whose second parameter has a type that only Pebble can name.
-func newLogReader[N ~uint64](open func(io.Reader, N) *record.Reader, r io.Reader, number uint64) *record.Reader {
-	return open(r, N(number))
-}
-
-var (
-	// errUnclosed is of a log without the mark that a store leaves when it is closed.
-	errUnclosed = errors.New("was not closed")
-	// errNoMark is of one that has something else in its place.
-	errNoMark = fmt.Errorf("%w: neither a commit nor the mark of the end", ErrDamaged)
-)
-
-// logEnd tells how a log ends at which Pebble finds nothing wrong: at the mark of a clean end, which is a piece of the
-// next log without contents, or at the end of the file, when the store was killed. A damaged number of the log makes
-// any piece look like the mark, and Pebble passes over what follows in silence.
-func logEnd(file io.ReaderAt, at, size int64, number uint32) error {
-	// Where a block has no room for a piece's head, zeros fill it up.
-	if rest := min(logBlock-at%logBlock, size-at); rest < logHeader {
-		var zeros, filled [logHeader]byte
-		if _, err := file.ReadAt(filled[:rest], at); err == nil && filled == zeros {
-			at += rest
-		}
-	}
-	if at == size {
-		return errUnclosed
-	}
-	mark := [11]byte{6: 5, 7: byte(number + 1), 8: byte((number + 1) >> 8), 9: byte((number + 1) >> 16), 10: byte((number + 1) >> 24)}
-	var found [len(mark)]byte
-	if _, err := file.ReadAt(found[:], at); err != nil || found != mark {
-		return fmt.Errorf("%w: offset %d", errNoMark, at)
-	}
-	return nil
 }
 
 // contents tallies the entries of a store: which partitions there are, and how far each is sound. Heads come before

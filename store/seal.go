@@ -106,19 +106,55 @@ func putSeal(dir string, text []byte) error {
 	return syncFolder(dir)
 }
 
-// checkClosed keeps a store from a folder in which files are missing or were cut. Pebble would open it all the same, and
-// then remove the tables of which it does not know.
-func checkClosed(dir string) error {
-	_, faults := checkSeal(dir)
-	if len(faults) == 0 {
-		markers, _ := filepath.Glob(filepath.Join(dir, "marker.manifest.*"))
-		tables, _ := filepath.Glob(filepath.Join(dir, "*.sst"))
-		if len(markers) > 0 || len(tables) == 0 {
-			return nil
-		}
-		faults = []string{"there is no manifest"}
+// checkWhole keeps a store from a folder in which files are missing or were cut, or a log is damaged. Pebble would open it
+// all the same, and then remove the tables of which it does not know, and the log.
+func checkWhole(dir string) error {
+	closed, faults, err := checkSeal(dir)
+	if err == nil && !closed {
+		faults, err = checkKilled(dir)
 	}
-	return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(faults, "; "))
+	if err != nil {
+		return err
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+// checkKilled looks for what is missing or damaged in the folder of a store that was not closed.
+func checkKilled(dir string) (faults []string, err error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it is new
+	}
+	f := &folder{dir: dir}
+	tables, err := f.files(isTable)
+	if err != nil {
+		return nil, err
+	}
+	logs, err := f.files(isLog)
+	if err != nil {
+		return nil, err
+	}
+	if len(tables) > 0 {
+		if markers, _ := filepath.Glob(filepath.Join(dir, "marker.manifest.*")); len(markers) == 0 {
+			return []string{"there is no manifest"}, nil
+		}
+		if len(logs) == 0 {
+			return []string{"there is no log"}, nil
+		}
+	}
+	for i, path := range logs {
+		l, err := openLog(path)
+		if err != nil {
+			return nil, err
+		}
+		r := l.read(func([]byte) error { return nil })
+		if err := r.damaged(i == len(logs)-1); err != nil {
+			faults = append(faults, filepath.Base(path)+": "+plain(err))
+		}
+	}
+	return faults, nil
 }
 
 // breakSeal takes the seal away before the database is opened, and returns how to put it back when that fails.
@@ -132,13 +168,13 @@ func breakSeal(dir string) (restore func()) {
 }
 
 // checkSeal compares a folder with its seal. There may be none.
-func checkSeal(dir string) (closed bool, faults []string) {
+func checkSeal(dir string) (closed bool, faults []string, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, sealFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return false, nil, nil
 	}
 	if err != nil {
-		return false, []string{err.Error()}
+		return false, nil, err
 	}
 	count, whole := 0, false
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); count++ {
@@ -149,33 +185,36 @@ func checkSeal(dir string) (closed bool, faults []string) {
 		if whole = f.name == "end" && f.size == int64(count); whole {
 			break
 		}
-		if fault := f.check(dir); fault != "" {
+		fault, err := f.check(dir)
+		if err != nil {
+			return false, nil, err
+		}
+		if fault != "" {
 			faults = append(faults, fault)
 		}
 	}
 	if !whole {
 		faults = append(faults, sealFile+": it is damaged, and no longer tells which files there were")
 	}
-	return true, faults
+	return true, faults, nil
 }
 
-func (f *sealedFile) check(dir string) string {
+func (f *sealedFile) check(dir string) (fault string, err error) {
 	path := filepath.Join(dir, f.name)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return f.name + ": it is missing"
+		return f.name + ": it is missing", nil
 	case err != nil:
-		return err.Error()
+		return "", err
 	case info.Size() != f.size:
-		return fmt.Sprintf("%s: it has %d bytes, and had %d when the store was closed", f.name, info.Size(), f.size)
+		return fmt.Sprintf("%s: it has %d bytes, and had %d when the store was closed", f.name, info.Size(), f.size), nil
 	case f.checksum == "-":
-		return ""
+		return "", nil
 	}
-	if checksum, err := fileChecksum(path); err != nil {
-		return err.Error()
-	} else if checksum != f.checksum {
-		return f.name + ": its contents have changed since the store was closed"
+	checksum, err := fileChecksum(path)
+	if err == nil && checksum != f.checksum {
+		fault = f.name + ": its contents have changed since the store was closed"
 	}
-	return ""
+	return fault, err
 }

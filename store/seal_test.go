@@ -24,8 +24,8 @@ func TestSeal(t *testing.T) {
 		if err := db.close(); err != nil {
 			t.Fatal(err)
 		}
-		if closed, faults := checkSeal(dir); !closed || len(faults) > 0 {
-			t.Fatalf("closed: %v, faults %q", closed, faults)
+		if closed, faults, err := checkSeal(dir); !closed || len(faults) > 0 || err != nil {
+			t.Fatalf("closed: %v, faults %q, %v", closed, faults, err)
 		}
 	}
 
@@ -59,8 +59,8 @@ func TestSeal(t *testing.T) {
 		if err := test.change(); err != nil {
 			t.Fatal(err)
 		}
-		closed, faults := checkSeal(dir)
-		if !closed || len(faults) == 0 || !strings.Contains(faults[len(faults)-1], test.want) {
+		closed, faults, err := checkSeal(dir)
+		if err != nil || !closed || len(faults) == 0 || !strings.Contains(faults[len(faults)-1], test.want) {
 			t.Errorf("%s: closed: %v, faults %q, want %q", test.what, closed, faults, test.want)
 		}
 		if _, err := openDatabase(dir, true, quiet); err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "repair") {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,9 +66,18 @@ func (f *folder) verify(ctx context.Context, progress Progress) (*Report, error)
 	v := &verification{folder: f, ctx: ctx, salvage: s}
 	s.fault = v.fault
 	s.total *= 2 // once for the blocks, once for the records
-	closed, faults := checkSeal(f.dir)
+	closed, faults, err := checkSeal(f.dir)
+	if err == nil && !closed {
+		faults, err = checkKilled(f.dir)
+	}
 	v.report.Killed, v.report.Faults = !closed, faults
-	if err := v.run(); err != nil {
+	if err == nil {
+		err = v.run()
+	}
+	if err = cmp.Or(err, v.hindered); err != nil {
+		if remedy := hindrance(err); remedy != "" {
+			err = fmt.Errorf("database %s cannot be checked: %w; %s", f.dir, err, remedy)
+		}
 		return nil, err
 	}
 	v.report.Partitions = v.found.report()
@@ -79,12 +89,16 @@ func (f *folder) verify(ctx context.Context, progress Progress) (*Report, error)
 type verification struct {
 	*folder
 	*salvage
-	ctx    context.Context // of one call, which this type does not outlive
-	report Report
-	stored zmqwire.Run
+	ctx      context.Context // of one call, which this type does not outlive
+	report   Report
+	hindered error // an error that is no damage, and kept something from being read
+	stored   zmqwire.Run
 }
 
 func (v *verification) fault(file string, err error) {
+	if v.hindered == nil && hindrance(err) != "" {
+		v.hindered = err
+	}
 	text := plain(err)
 	if !strings.Contains(text, file) {
 		text = file + ": " + text
@@ -209,27 +223,28 @@ func (v *verification) checkTables(db *database) error {
 	return nil
 }
 
-// checkLogs reads the logs to their ends. The newest may end in the middle of something when the store was killed. An
-// older one is damaged without harm when its contents have long been in tables: Pebble, which knows, has opened the
-// database. But it takes any piece with the next log's number for the mark of the end.
+// checkLogs reads the logs to their ends. The newest may end in the middle of something when the store was killed, and
+// damage shows by what is behind it. An older one is damaged without harm when its contents have long been in tables:
+// Pebble, which knows, has opened the database. But it passes over what looks like the end of a log.
 func (v *verification) checkLogs(db *database) error {
 	for i, path := range v.logs {
 		if err := v.ctx.Err(); err != nil {
 			return err
 		}
 		name := filepath.Base(path)
+		l, err := openLog(path)
+		if err != nil {
+			v.fault(name, err)
+			continue
+		}
 		// A commit that Pebble passed over is one that the database lacks.
-		err := readLog(path, func(batch []byte) error {
+		r := l.read(func(batch []byte) error {
 			return eachSet(batch, func(key, value []byte) {
 				v.step(uint64(len(key) + len(value)))
 				v.compare(db, name, key, value)
 			})
 		})
-		newest := i == len(v.logs)-1
-		torn := errors.Is(err, record.ErrUnexpectedEOF) && v.report.Killed
-		switch {
-		case err == nil, errors.Is(err, errUnclosed): // the seal has said whether anything is missing
-		case errors.Is(err, errNoMark), newest && !torn:
+		if err := r.damaged(i == len(v.logs)-1); err != nil {
 			v.fault(name, err)
 		}
 	}
