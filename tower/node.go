@@ -178,8 +178,9 @@ type Node struct {
 type link struct {
 	*dial
 	heard     time.Time
-	echoed    time.Time // when it last repeated what the node said of itself
-	repeats   bool      // it did so, and not too long ago
+	echoed    time.Time        // when it last repeated what the node said of itself
+	repeats   bool             // it did so, and not too long ago
+	own       zmqwire.Endpoint // where it says that the node is
 	connected bool
 }
 
@@ -353,13 +354,18 @@ type Link struct {
 	// Repeats says that it announces this node: it also hears it. One that does not is not the tower, or not the only
 	// one, behind the endpoint at which the node announces itself.
 	Repeats bool
+	// Own is where the tower tells the others that this node is; the zero Endpoint until it has.
+	Own zmqwire.Endpoint
 }
+
+// Config is what the node goes by: the given configuration, with the defaults filled in.
+func (n *Node) Config() NodeConfig { return n.config }
 
 // Links lists the node's towers in the order of its configuration.
 func (n *Node) Links() []Link {
 	links := make([]Link, len(n.links))
 	for i, l := range n.links {
-		links[i] = Link{l.endpoint, l.connected, l.repeats}
+		links[i] = Link{l.endpoint, l.connected, l.repeats, l.own}
 	}
 	return links
 }
@@ -437,7 +443,7 @@ func (n *Node) discover(now time.Time) error {
 				continue
 			}
 			if announcement.Address == n.config.Address {
-				l.echoed, l.repeats = now, true
+				l.echoed, l.repeats, l.own = now, true, announcement.Endpoint
 				continue
 			}
 			var news bool
@@ -520,7 +526,7 @@ func (n *Node) expire(now time.Time) {
 			continue
 		}
 		if l.connected {
-			l.connected, l.repeats = false, false
+			l.connected, l.repeats, l.own = false, false, zmqwire.Endpoint{}
 			n.contact.lose()
 			n.log.Warn("tower is silent, waiting for it", "tower", l.endpoint.String())
 		}
@@ -576,7 +582,7 @@ func (n *Node) disconnect(e zmqwire.Endpoint) {
 	}
 	for _, s := range n.Sub {
 		if err := s.Disconnect(at); err != nil {
-			n.faults.Note(fmt.Errorf("%w: disconnect: %w", ErrConnect, err))
+			n.faults.NoteEvent("peer not disconnected", fmt.Errorf("%w: disconnect: %w", ErrConnect, err))
 		}
 	}
 	n.log.Debug("disconnected from peer", "endpoint", e.String())
@@ -722,7 +728,7 @@ func (n *Node) applyFound() {
 			delete(n.pending, f.host)
 		}
 		if f.err != nil {
-			n.faults.Note(fmt.Errorf("%w: %q: %v", ErrHost, f.host, f.err))
+			n.faults.NoteEvent("a node is not reached by its name", fmt.Errorf("%w: %q: %v", ErrHost, f.host, f.err))
 		}
 		if f.ip == "" {
 			continue
@@ -742,7 +748,7 @@ func (n *Node) applyFound() {
 				failed = errors.Join(failed, s.Connect(at))
 			}
 			if failed != nil {
-				n.faults.Note(fmt.Errorf("%w: %v", ErrConnect, failed))
+				n.faults.NoteEvent("peer not connected", fmt.Errorf("%w: %v", ErrConnect, failed))
 				continue // expire tries again
 			}
 			n.connected[e] = at

@@ -84,7 +84,12 @@ func NewFaults(log *slog.Logger) *Faults {
 
 // Note counts one message dropped because of err, which wraps a Fault, and logs it unless it logged the same reason
 // a moment ago.
-func (f *Faults) Note(err error) {
+func (f *Faults) Note(err error) { f.note("dropped a message", "dropped", err) }
+
+// NoteEvent is Note for a fault by which no message was dropped: event is what the log has instead.
+func (f *Faults) NoteEvent(event string, err error) { f.note(event, "count", err) }
+
+func (f *Faults) note(event, count string, err error) {
 	fault := OtherFault
 	errors.As(err, &fault)
 	f.mu.Lock()
@@ -93,7 +98,7 @@ func (f *Faults) Note(err error) {
 	now := time.Now()
 	if last, ok := f.logged[fault]; !ok || now.Sub(last) >= faultLogInterval {
 		f.logged[fault] = now
-		f.log.Warn("dropped a message", "fault", string(fault), "reason", err.Error(), "dropped", f.counts[fault])
+		f.log.Warn(event, "fault", string(fault), "reason", err.Error(), count, f.counts[fault])
 	}
 }
 
