@@ -43,7 +43,7 @@ var wallClockOfC = regexp.MustCompile(
 var wallClockAllowed = []struct{ file, name, why string }{
 	{"cmd/dafka/clog.go", "Format", "people read when a line was logged"},
 	{"cmd/dafka/sniff.go", "Format", "people read when a message came"},
-	{"cmd/dafka/picture.go", "Round", "of a duration, for people"},
+	{"cmd/dafka/rows.go", "Round", "of a duration, for people"},
 	{"cmd/dafka/bench_worker.go", "UnixNano", "the latency between two processes, which share no other clock"},
 }
 

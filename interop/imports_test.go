@@ -70,8 +70,13 @@ var dependencies = []struct {
 		say: "draw screens in cmd, from what the nodes tell",
 	}, {
 		path: "github.com/goccy/go-yaml",
+		code: nowhere, tests: only("cmd"),
+		say: "print YAML as cmd/dafka/table.go does, where strings stay strings",
+	}, {
+		// How many columns text takes on a terminal, and how many the terminal has; bubbletea brings both along.
+		path: "github.com/charmbracelet/x",
 		code: only("cmd"), tests: only("cmd"),
-		say: "print YAML in cmd",
+		say: "print tables in cmd",
 	}, {
 		path: "github.com/prometheus/client_golang",
 		code: only("cmd"), tests: only("cmd"),

@@ -1,13 +1,15 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/tower/survey"
 )
 
 // doctorCommand is `dafka doctor`: one look at a cluster, for what is wrong.
@@ -15,72 +17,80 @@ func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "say what is wrong with a cluster, and what to do about it",
-		Description: "It looks for a few seconds. The exit status is 0 when all is well, 1 after warnings, 2 after errors, as health\n" +
-			"checks want it.\n\n" +
-			"Example: dafka doctor --format json",
+		Description: "It looks for a few seconds, and connects to every node for a moment to see whether others can. The exit status\n" +
+			"is 0 when all is well, 1 after warnings, 2 after errors, as health checks want it. A note changes nothing.\n\n" +
+			"A store that ended before the doctor came is not announced any more: only --stores finds out.\n\n" +
+			"Example: dafka doctor --stores 3 --format json",
 		Flags: nodeFlags(
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json or yaml", Value: "text"},
+			&cli.IntFlag{Name: "stores", Usage: "how many stores there should be: `N`", DefaultText: "unknown"},
+			&cli.DurationFlag{
+				Name: "timeout", Usage: "how long to wait for a tower and for the answers of stores: `TIME` such as 5s", Value: 5 * time.Second,
+			},
 		),
 		Action: runDoctor,
 	}
 }
 
-// secondLook is how long after the first picture the second is drawn: what is on its way has arrived by then.
-const secondLook = 2 * time.Second
-
 func runDoctor(c *cli.Context) error {
 	if err := wantArgs(c, 0); err != nil {
 		return err
 	}
-	format := c.String("format")
-	if err := checkFormat(c, format); err != nil {
-		return err
-	}
-	s, err := openSurvey(c, headFrame)
+	config, err := surveyConfig(c)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	defer sayWaiting(s.config, s.node.Connected)()
-	before := s.picture
-	if err = s.settle(c.Context); err == nil {
-		before = s.clone()
-		err = errors.Join(s.watch(c.Context, secondLook), s.refresh(c.Context))
+	stores := c.Int("stores")
+	if c.IsSet("stores") && stores < 1 {
+		return wrong(c, "--stores %d: want 1 or more", stores)
 	}
+	s, err := survey.Open(config)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	defer sayWaiting(config.Node, s.Connected)()
+	d, err := s.Diagnose(c.Context, stores)
 	if c.Context.Err() != nil {
 		return nil
 	}
-	if err != nil && !errors.As(err, new(*statusError)) { // that no tower is heard is a finding
+	if err != nil {
 		return err
 	}
-	d := diagnose(s.node.Links(), before, s.picture)
-	if err := show(os.Stdout, format, false, view{d, d.print}); err != nil {
+	v := view{d, func(w io.Writer, _ int) error { return printDiagnosis(w, d) }}
+	if err := show(os.Stdout, c.String("format"), false, v); err != nil {
 		return err
 	}
 	switch d.Status {
-	case string(broken):
+	case string(survey.Error):
 		return &statusError{status: 2}
-	case string(warning):
+	case string(survey.Warning):
 		return &statusError{status: 1}
 	}
 	return nil
 }
 
-// print tells people.
-func (d *diagnosis) print(w io.Writer) {
+// printDiagnosis prints a diagnosis for people.
+func printDiagnosis(w io.Writer, d *survey.Diagnosis) error {
+	var text strings.Builder
 	for _, f := range d.Findings {
 		colour := yellow
-		if f.Level == broken {
+		switch f.Level {
+		case survey.Error:
 			colour = red
+		case survey.Note:
+			colour = green
 		}
-		fmt.Fprintf(w, "%s: %s\n    %s\n", inColour(colour, string(f.Level)), f.What, f.Do)
+		fmt.Fprintf(&text, "%s: %s\n    %s\n", inColour(colour, string(f.Level)), f.What, f.Do)
 	}
-	if len(d.Findings) == 0 {
-		fmt.Fprintf(w, "%s: ", inColour(green, "all is well"))
+	if d.Status == "ok" {
+		fmt.Fprintf(&text, "%s: ", inColour(green, "all is well"))
 	}
-	n := func(n int, one, many string) string { return count(uint64(n), one, many) }
-	fmt.Fprintf(w, "%s, %s, %s in all, %s, %s\n", n(d.Towers, "tower", "towers"), n(d.Stores, "store", "stores"),
-		n(d.Peers, "node", "nodes"), n(d.Topics, "topic", "topics"), n(d.Partitions, "partition", "partitions"))
+	n := func(n int, one string) string { return plural(uint64(n), one) }
+	fmt.Fprintf(&text, "%s, %s, %s in all, %s, %s\n", n(d.Towers, "tower"), n(d.Stores, "store"), n(d.Peers, "node"),
+		n(d.Topics, "topic"), n(d.Partitions, "partition"))
+	_, err := io.WriteString(w, text.String())
+	return err
 }
 
 // Colours of terminals.

@@ -1,30 +1,20 @@
 package main
 
 import (
-	"encoding/base64"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
 	"github.com/urfave/cli/v2"
 
+	"github.com/godafka/dafka/tower/survey"
 	"github.com/godafka/dafka/zmqwire"
 )
-
-// view is one look at a cluster: rows for programs, and how people see them.
-type view struct {
-	rows  any
-	table func(w io.Writer)
-}
 
 // inspectCommands are `dafka topics`, `partitions`, `peers` and `stores`: tables of what a running cluster has.
 func inspectCommands() []*cli.Command {
@@ -45,12 +35,11 @@ func inspectCommands() []*cli.Command {
 	}
 }
 
-func inspectCommand(name, usage, description, example string, look func(*picture, string, time.Time) view) *cli.Command {
+func inspectCommand(name, usage, description, example string, look func(*survey.Snapshot, string) view) *cli.Command {
 	command := &cli.Command{
 		Name: name, Usage: usage,
-		Description: description + "\nIt takes one to two seconds, in which every node can say what it has.\n\nExample: " + example,
-		Flags: nodeFlags(
-			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json or yaml", Value: "text"},
+		Description: description + "\nIt takes about two seconds, in which every node can announce what it has.\n\n" + completeHelp + "\n\nExample: " + example,
+		Flags: surveyFlags(
 			&cli.BoolFlag{Name: "watch", Usage: "look again every second until ended", DisableDefaultText: true},
 		),
 	}
@@ -69,32 +58,88 @@ func inspectCommand(name, usage, description, example string, look func(*picture
 				return wrong(c, "%v", err)
 			}
 		}
-		return inspect(c, func(p *picture, now time.Time) view { return look(p, topic, now) })
+		config, err := surveyConfig(c)
+		if err != nil {
+			return err
+		}
+		if name == "peers" && !c.IsSet("min-stores") {
+			config.MinStores = -1 // a list of nodes needs no store
+		}
+		return inspect(c, config, topic, func(s *survey.Snapshot) view { return look(s, topic) })
 	}
 	return command
 }
 
-// inspect shows what it sees, once or again and again.
-func inspect(c *cli.Context, look func(*picture, time.Time) view) error {
-	format := c.String("format")
-	if err := checkFormat(c, format); err != nil {
-		return err
+// completeHelp says in help texts when an answer is complete.
+const completeHelp = "When a store does not answer within --timeout, or fewer than --min-stores are known, what is known is printed,\n" +
+	"stderr has what may be missing, and the exit status is 3."
+
+// surveyFlags are those of the commands that report what a cluster has, after the command's own.
+func surveyFlags(own ...cli.Flag) []cli.Flag {
+	return nodeFlags(append([]cli.Flag{
+		&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json or yaml", Value: "text"},
+		&cli.DurationFlag{
+			Name: "timeout", Usage: "how long to wait for a tower and for the answers of stores: `TIME` such as 5s", Value: 5 * time.Second,
+		},
+		&cli.IntFlag{Name: "min-stores", Usage: "how many stores must answer: `N`", DefaultText: "1"},
+	}, own...)...)
+}
+
+// surveyConfig reads these flags.
+func surveyConfig(c *cli.Context) (survey.Config, error) {
+	config := survey.Config{MinStores: c.Int("min-stores"), Timeout: c.Duration("timeout")}
+	if config.Timeout <= 0 {
+		return config, wrong(c, "--timeout %v: want more than 0", config.Timeout)
 	}
-	s, err := openSurvey(c, headFrame)
+	if c.IsSet("min-stores") && config.MinStores < 0 {
+		return config, wrong(c, "--min-stores %d: want 0 or more", config.MinStores)
+	}
+	if c.IsSet("min-stores") && config.MinStores == 0 {
+		config.MinStores = -1
+	}
+	if err := checkFormat(c, c.String("format")); err != nil {
+		return config, err
+	}
+	settings, err := readConfig(c, "beacon") // it has no others
+	if err == nil {
+		config.Node = settings.node()
+	}
+	return config, err
+}
+
+// inspect shows what it sees of the topic, or of all when it is empty, once or again and again.
+func inspect(c *cli.Context, config survey.Config, topic string, look func(*survey.Snapshot) view) error {
+	s, err := survey.Open(config)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	defer sayWaiting(s.config, s.node.Connected)()
-	watch := c.Bool("watch")
-	err = s.settle(c.Context)
-	var unreached *statusError
-	for watch && errors.As(err, &unreached) {
-		err = s.settle(c.Context) // it may come
+	defer s.Close()
+	defer sayWaiting(config.Node, s.Connected)()
+	ctx, stop := untilReaderGone(c.Context)
+	defer stop()
+	format := c.String("format")
+	if c.Bool("watch") {
+		err = watch(ctx, s, config, format, look)
+	} else {
+		var snapshot *survey.Snapshot
+		if snapshot, err = s.Take(ctx); err == nil {
+			err = errors.Join(show(os.Stdout, format, false, look(snapshot)), incomplete(snapshot, config), known(snapshot, topic))
+		}
 	}
-	for again := false; err == nil; again = true {
-		if err = s.refresh(c.Context); err != nil {
-			break
+	if ctx.Err() != nil {
+		return nil
+	}
+	return surveyError(err)
+}
+
+// watch shows what it sees again and again.
+func watch(
+	ctx context.Context, s *survey.Survey, config survey.Config, format string, look func(*survey.Snapshot) view,
+) error {
+	again, told := false, ""
+	return s.Watch(ctx, time.Second, func(snapshot *survey.Snapshot) error {
+		if !snapshot.Connected() {
+			return nil // it may come
 		}
 		if again && format == "text" {
 			if isTerminal(os.Stdout) {
@@ -103,18 +148,68 @@ func inspect(c *cli.Context, look func(*picture, time.Time) view) error {
 				fmt.Println()
 			}
 		}
-		if err := show(os.Stdout, format, again, look(s.picture, time.Now())); err != nil {
-			return err
+		err := show(os.Stdout, format, again, look(snapshot))
+		again = true
+		doubt := ""
+		if err := incomplete(snapshot, config); err != nil {
+			doubt = err.Error()
 		}
-		if !watch {
-			return nil
+		if doubt != "" && (doubt != told || isTerminal(os.Stdout)) {
+			say("%s", doubt)
 		}
-		err = s.watch(c.Context, time.Second-answerQuiet)
-	}
-	if c.Context.Err() != nil {
-		return nil
+		told = doubt
+		return err
+	})
+}
+
+// surveyError is the error of a survey as the program reports it.
+func surveyError(err error) error {
+	if errors.Is(err, survey.ErrNoTower) {
+		return &statusError{statusUnreached, fmt.Errorf("%w; is one running? start one with dafka tower", err)}
 	}
 	return err
+}
+
+// incomplete is an error with the status of an uncertain answer when something may be missing.
+func incomplete(s *survey.Snapshot, config survey.Config) error {
+	if s.Complete() {
+		return nil
+	}
+	var reasons []string
+	for _, m := range s.Missing {
+		switch m.Reason {
+		case survey.NoTower:
+			reasons = append(reasons, "no tower is heard")
+		case survey.FewStores:
+			reasons = append(reasons, fmt.Sprintf("%s known, %d wanted", plural(uint64(m.Count), "store"), config.MinStores))
+			if config.MinStores <= 1 {
+				reasons[len(reasons)-1] = "no store is known"
+			}
+		case survey.Silent:
+			reasons = append(reasons, fmt.Sprintf("the store at %s does not answer within %v", m.Endpoint, config.Timeout))
+		case survey.Left:
+			reasons = append(reasons, fmt.Sprintf("the store at %s left before it answered", m.Endpoint))
+		case survey.Unconnected:
+			reasons = append(reasons, fmt.Sprintf("the node at %s has not connected, and may be a store", m.Endpoint))
+		case survey.HalfAStore:
+			reasons = append(reasons, fmt.Sprintf("%s announced by the half that writes only", plural(uint64(m.Count), "store")))
+		}
+	}
+	return &statusError{statusUnreached, fmt.Errorf("incomplete: %s; what only these nodes have is missing here, dafka doctor tells more",
+		strings.Join(reasons, ", "))}
+}
+
+// known is an error when the topic was named and no node knows it.
+func known(s *survey.Snapshot, topic string) error {
+	if topic == "" || !s.Complete() {
+		return nil
+	}
+	for _, t := range s.Topics {
+		if t.Name == topic {
+			return nil
+		}
+	}
+	return fmt.Errorf("no node knows the topic %s; dafka topics lists those that are known", printable(topic, false))
 }
 
 // clearScreen brings a terminal back to the beginning of an empty screen.
@@ -128,86 +223,75 @@ func checkFormat(c *cli.Context, format string) error {
 	return wrong(c, "unknown format %q: want text, json or yaml", format)
 }
 
-// show prints a view: as a table, an array on a line, or a document, which others follow.
-func show(out io.Writer, format string, again bool, v view) error {
-	if format == "text" {
-		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		v.table(w)
-		return w.Flush()
-	}
-	text, err := json.Marshal(v.rows)
-	if err != nil {
-		return err
-	}
-	text = append(text, '\n')
-	if format == "yaml" {
-		if text, err = yaml.JSONToYAML(text); err != nil {
-			return err
-		}
-		if again {
-			text = append([]byte("---\n"), text...)
-		}
-	}
-	_, err = out.Write(text)
-	return err
-}
-
-func topicsView(p *picture, _ string, now time.Time) view {
-	rows := p.topicRows(now)
-	return view{rows, func(w io.Writer) {
-		fmt.Fprintln(w, "TOPIC\tPARTITIONS\tLIVE\tRECORDS\tLAST HEARD")
+func topicsView(s *survey.Snapshot, _ string) view {
+	rows := topicRows(s)
+	return view{rows, func(w io.Writer, columns int) error {
+		t := table{heading: []string{"TOPIC", "PARTITIONS", "LIVE", "RECORDS", "LAST HEARD"}, names: 1}
 		for _, r := range rows {
 			heard := "-"
 			if r.LastHeard != nil {
 				heard = ago(*r.LastHeard)
 			}
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\n", printable(r.Topic, r.TopicBase64), r.Partitions, r.Producers, r.Records, heard)
+			t.add(printable(r.Topic, r.TopicBase64), strconv.Itoa(r.Partitions), strconv.Itoa(r.Producers), number(r.Records), heard)
 		}
+		return t.print(w, columns)
 	}}
 }
 
-func partitionsView(p *picture, topic string, _ time.Time) view {
-	rows := p.partitionRows(topic)
-	return view{rows, func(w io.Writer) {
-		fmt.Fprintln(w, "TOPIC\tPARTITION\tRECORDS\tPRODUCER\tHEADS\tLACKING")
+func partitionsView(s *survey.Snapshot, topic string) view {
+	rows := partitionRows(s, topic)
+	return view{rows, func(w io.Writer, columns int) error {
+		t := table{heading: []string{"TOPIC", "PARTITION", "RECORDS", "PRODUCER", "HEADS", "LACKING"}, names: 2}
 		for _, r := range rows {
 			var heads, lacking []string
 			for _, s := range r.Stores {
 				head := "none"
 				if s.Head != nil {
-					head = strconv.FormatUint(*s.Head, 10)
+					head = number(*s.Head)
+				}
+				if s.Silent {
+					head += "?"
 				}
 				heads = append(heads, s.Endpoint+"="+head)
-				if s.Lacks > 0 {
+				if s.Lacks > 0 && !s.Silent {
 					lacking = append(lacking, fmt.Sprintf("%s lacks %d", s.Endpoint, s.Lacks))
 				}
 			}
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", printable(r.Topic, r.TopicBase64), printable(r.Partition, r.PartitionBase64), r.Records, r.Producer,
+			t.add(printable(r.Topic, r.TopicBase64), printable(r.Partition, r.PartitionBase64), number(r.Records), r.Producer,
 				listOr(heads, "no store"), listOr(lacking, "-"))
 		}
+		return t.print(w, columns)
 	}}
 }
 
-func peersView(p *picture, _ string, now time.Time) view {
-	rows := p.peerRows(now)
-	return view{rows, func(w io.Writer) {
-		fmt.Fprintln(w, "ROLE\tADDRESS\tENDPOINT\tMADE IN\tLAST BEACON")
+func peersView(s *survey.Snapshot, _ string) view {
+	rows := peerRows(s)
+	return view{rows, func(w io.Writer, columns int) error {
+		t := table{heading: []string{"ROLE", "ADDRESS", "ENDPOINT", "MADE IN", "LAST BEACON", "TOPICS"}}
 		for _, r := range rows {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Role, printable(r.Address, r.AddressBase64), r.Endpoint, made(r.Made), ago(r.Beacon))
+			t.add(string(r.Role), printable(r.Address, r.AddressBase64), r.Endpoint, made(r.Made), ago(r.Beacon), topicList(r.Topics))
 		}
+		return t.print(w, columns)
 	}}
 }
 
-func storesView(p *picture, _ string, now time.Time) view {
-	rows := p.storeRows(now)
-	return view{rows, func(w io.Writer) {
-		fmt.Fprintln(w, "ENDPOINT\tADDRESS\tMADE IN\tPARTITIONS\tRECORDS\tLACKS\tLAST BEACON")
+func storesView(s *survey.Snapshot, _ string) view {
+	rows := storeRows(s)
+	return view{rows, func(w io.Writer, columns int) error {
+		t := table{heading: []string{"ENDPOINT", "ADDRESS", "MADE IN", "PARTITIONS", "RECORDS", "LACKS", "LAST BEACON"}}
 		for _, r := range rows {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", r.Endpoint, printable(r.Address, r.AddressBase64), made(r.Made), r.Partitions, r.Records,
-				r.Lacks, ago(r.Beacon))
+			doubt := ""
+			if r.Silent {
+				doubt = "?"
+			}
+			t.add(r.Endpoint, printable(r.Address, r.AddressBase64), made(r.Made), strconv.Itoa(r.Partitions)+doubt,
+				number(r.Records)+doubt, number(r.Lacks)+doubt, ago(r.Beacon))
 		}
+		return t.print(w, columns)
 	}}
 }
+
+func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func ago(s seconds) string { return fmt.Sprintf("%.1f s ago", float64(s)) }
 
@@ -221,14 +305,18 @@ func listOr(list []string, none string) string {
 	return strings.Join(list, ", ")
 }
 
-// printable is a name as it is, unless it would upset a table or a terminal.
-func printable(name string, isBase64 bool) string {
-	if isBase64 {
-		content, _ := base64.StdEncoding.DecodeString(name)
-		name = string(content)
+// topicList is a cell with the first of many topics.
+func topicList(topics []topicName) string {
+	const most = 3
+	var names []string
+	for _, t := range topics[:min(most, len(topics))] {
+		if t.Topic == "" {
+			t.Topic = "all topics"
+		}
+		names = append(names, printable(t.Topic, t.TopicBase64))
 	}
-	if utf8.ValidString(name) && strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return name
+	if more := len(topics) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
 	}
-	return strconv.Quote(name)
+	return listOr(names, "-")
 }

@@ -199,7 +199,7 @@ func TestExitStatus(t *testing.T) {
 		{"bad format of a table", []string{"topics", "--format", "xml"}, 2, "want text, json or yaml"},
 		{"empty topic to list", []string{"partitions", ""}, 2, "TOPIC is empty"},
 		{"surplus argument of a table", []string{"stores", "topic"}, 2, `unexpected argument "topic"`},
-		{"top without a terminal", append([]string{"top"}, noTower...), 1, "top wants a terminal"},
+		{"top without a terminal", append([]string{"top"}, noTower...), 1, "top needs a terminal"},
 		{"bad delimiter", []string{"produce", "topic", "--delimiter", `\q`}, 2, "--delimiter"},
 		{"empty delimiter", []string{"produce", "topic", "--delimiter", ""}, 2, "--delimiter"},
 		{"delimiter of a whole", []string{"produce", "topic", "--delimiter", "|", "--whole"}, 2, "not --whole"},

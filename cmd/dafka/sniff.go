@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/survey"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -104,15 +105,13 @@ func runSniff(c *cli.Context) error {
 	if want.kinds, err = parseKinds(c.StringSlice("kind")); err != nil {
 		return wrong(c, "--kind: %v", err)
 	}
-	l, err := newListener(c, zmqwire.Options{}, func(string) []string { return want.prefixes() })
+	settings, err := readConfig(c, "beacon") // it has no others
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	defer sayWaiting(l.config, l.node.Connected)()
 	out := newPrinter(os.Stdout)
 	var message zmqwire.Message
-	l.hear = func(from tower.Member, frames [][]byte) {
+	l, err := survey.Listen(settings.node(), want.prefixes(), func(from tower.Member, frames [][]byte) {
 		err := message.Decode(frames)
 		switch {
 		case err != nil && (want.peer == "" || want.isPeer(from)):
@@ -120,11 +119,16 @@ func runSniff(c *cli.Context) error {
 		case err == nil && want.wants(from, &message):
 			printMessage(out, time.Now(), from, &message)
 		}
+	})
+	if err != nil {
+		return err
 	}
+	defer l.Close()
+	defer sayWaiting(settings.node(), l.Connected)()
 	ctx, stop := untilReaderGone(c.Context)
 	defer stop()
 	for err == nil && ctx.Err() == nil {
-		if err = l.turn(); err == nil {
+		if err = l.Turn(); err == nil {
 			err = out.Flush()
 		}
 	}
@@ -193,3 +197,6 @@ func word(name []byte) string {
 	}
 	return string(name)
 }
+
+// hostPort is where a member can be reached, as people name it.
+func hostPort(m tower.Member) string { return strings.TrimPrefix(m.Endpoint.String(), "tcp://") }

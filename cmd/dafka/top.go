@@ -1,16 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/tower/survey"
 )
 
 // topCommand is `dafka top`: a cluster on the whole screen, as it lives.
@@ -19,7 +24,9 @@ func topCommand() *cli.Command {
 		Name:  "top",
 		Usage: "watch a cluster live: rates, lag, stores and nodes on the whole screen",
 		Description: "RECORDS/S is the mean of the last five seconds. LAG counts records that producers have published and no store\n" +
-			"is known to hold. q ends it.\n\n" +
+			"is known to hold. Where not all tables fit, one is shown whole, and the others with their heading.\n\n" +
+			"Keys: tab shows the next table; up, down, page up, page down, home and end scroll; s sorts by the next column, r\n" +
+			"turns the order around; / takes a text that rows must have, enter ends it, esc takes it away; q ends.\n\n" +
 			"Example: dafka top",
 		Flags:  nodeFlags(),
 		Action: runTop,
@@ -31,9 +38,14 @@ func runTop(c *cli.Context) error {
 		return err
 	}
 	if !isTerminal(os.Stdout) || !isTerminal(os.Stdin) {
-		return errors.New("top wants a terminal; elsewhere, dafka topics --watch shows what there is")
+		return errors.New("top needs a terminal; elsewhere, use dafka topics --watch")
 	}
-	s, err := openSurvey(c, headFrame)
+	settings, err := readConfig(c, "beacon") // it has no others
+	if err != nil {
+		return err
+	}
+	node := settings.node()
+	s, err := survey.Open(survey.Config{Node: node})
 	if err != nil {
 		return err
 	}
@@ -41,8 +53,18 @@ func runTop(c *cli.Context) error {
 	program := tea.NewProgram(screen{}, tea.WithContext(ctx), tea.WithoutSignalHandler())
 	drawn := make(chan error, 1)
 	go func() {
-		defer s.close()
-		drawn <- draw(ctx, s, func(f frame) { program.Send(f) })
+		err := s.Watch(ctx, frameInterval, func(snapshot *survey.Snapshot) error {
+			f := frame{snapshot: snapshot}
+			if !snapshot.Connected() {
+				f = frame{waiting: strings.Join(node.Pub, ", ")}
+			}
+			program.Send(f)
+			return nil
+		})
+		if ctx.Err() != nil {
+			err = nil
+		}
+		drawn <- errors.Join(err, s.Close())
 		program.Quit() // when drawing failed
 	}()
 	_, err = program.Run()
@@ -53,95 +75,30 @@ func runTop(c *cli.Context) error {
 	return errors.Join(err, <-drawn)
 }
 
-// frame is what the screen shows until the next one.
-type frame struct {
-	waiting string // for a tower; then there is nothing else
-	towers  int
-	topics  []topicRow
-	rates   map[string]float64 // by topic
-	lags    map[string]uint64
-	stores  []storeRow
-	peers   []peerRow
-	total   float64 // records a second
-}
-
-// frameInterval is how often the screen changes: producers tell their heads no more often.
+// frameInterval is how often the screen changes: producers announce their heads no more often.
 const frameInterval = time.Second
 
-// draw makes frames until ctx ends.
-func draw(ctx context.Context, s *survey, show func(frame)) error {
-	var history rates
-	for {
-		err := errors.Join(s.watch(ctx, frameInterval-answerQuiet), s.refresh(ctx))
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if s.node.Connected() == 0 {
-			show(frame{waiting: strings.Join(s.config.Pub, ", ")})
-			continue
-		}
-		show(newFrame(s.picture, s.node.Connected(), &history, time.Now()))
-	}
-}
-
-func newFrame(p *picture, towers int, history *rates, now time.Time) frame {
-	f := frame{
-		towers: towers, topics: p.topicRows(now), stores: p.storeRows(now), peers: p.peerRows(now), lags: make(map[string]uint64),
-	}
-	records := make(map[string]uint64)
-	for _, row := range f.topics {
-		records[row.Topic] = row.Records
-	}
-	f.rates = history.add(now, records)
-	for _, rate := range f.rates {
-		f.total += rate
-	}
-	for name, q := range p.partitions {
-		topic, _ := textOrBase64(name.topic)
-		f.lags[topic] += q.published - min(q.published, max(q.acked, p.kept(q)))
-	}
-	return f
-}
-
-// rates are how fast topics grow.
-type rates struct {
-	samples []sample // of the last rateWindow, and one older
-}
-
-type sample struct {
-	at      time.Time
-	records map[string]uint64
-}
-
-const rateWindow = 5 * time.Second
-
-// add notes how many records there are and gives each topic's rate. A topic that was not known before has none: its
-// records may be old.
-func (r *rates) add(now time.Time, records map[string]uint64) map[string]float64 {
-	r.samples = append(r.samples, sample{now, records})
-	for len(r.samples) > 2 && now.Sub(r.samples[1].at) >= rateWindow {
-		r.samples = r.samples[1:]
-	}
-	rates := make(map[string]float64)
-	for topic, n := range records {
-		for _, s := range r.samples[:len(r.samples)-1] {
-			if was, ok := s.records[topic]; ok {
-				rates[topic] = float64(n-min(n, was)) / now.Sub(s.at).Seconds()
-				break
-			}
-		}
-	}
-	return rates
+// frame is what the screen shows until the next one.
+type frame struct {
+	waiting  string // for a tower; then there is nothing else
+	snapshot *survey.Snapshot
 }
 
 // screen is the program that bubbletea runs.
 type screen struct {
 	frame
-	any           bool // frame has something
 	width, height int
+	shown         int // the table that has the keys
+	views         [3]tableView
+	filtering     bool // what is typed goes to the filter
+}
+
+// tableView is how one table is looked at.
+type tableView struct {
+	first    int // the first row that is shown
+	sorted   int // by this column, from 1 on; 0: as it comes
+	reversed bool
+	filter   string
 }
 
 func (s screen) Init() tea.Cmd { return nil }
@@ -149,15 +106,83 @@ func (s screen) Init() tea.Cmd { return nil }
 func (s screen) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 	switch m := message.(type) {
 	case frame:
-		s.frame, s.any = m, true
+		s.frame = m
 	case tea.WindowSizeMsg:
 		s.width, s.height = m.Width, m.Height
 	case tea.KeyPressMsg:
-		switch m.String() {
-		case "q", "esc", "ctrl+c":
+		if m.String() == "ctrl+c" {
 			return s, tea.Quit
 		}
+		if s.filtering {
+			return s.typed(m), nil
+		}
+		return s.pressed(m.String())
 	}
+	return s, nil
+}
+
+// typed takes a key that belongs to the filter.
+func (s screen) typed(key tea.KeyPressMsg) screen {
+	v := &s.views[s.shown]
+	v.first = 0
+	switch key.String() {
+	case "enter":
+		s.filtering = false
+	case "esc":
+		s.filtering, v.filter = false, ""
+	case "backspace":
+		if r := []rune(v.filter); len(r) > 0 {
+			v.filter = string(r[:len(r)-1])
+		}
+	default:
+		v.filter += key.Text
+	}
+	return s
+}
+
+// pressed takes a key that is a command.
+func (s screen) pressed(key string) (tea.Model, tea.Cmd) {
+	v := &s.views[s.shown]
+	page := max(1, s.height-6)
+	switch key {
+	case "q":
+		return s, tea.Quit
+	case "esc":
+		if v.filter == "" {
+			return s, tea.Quit
+		}
+		v.filter = ""
+	case "tab", "right", "l":
+		s.shown = (s.shown + 1) % len(s.views)
+	case "shift+tab", "left", "h":
+		s.shown = (s.shown + len(s.views) - 1) % len(s.views)
+	case "down", "j":
+		v.first++
+	case "up", "k":
+		v.first--
+	case "pgdown", "space":
+		v.first += page
+	case "pgup":
+		v.first -= page
+	case "home", "g":
+		v.first = 0
+	case "end", "G":
+		v.first = 1 << 30
+	case "s":
+		v.sorted, v.first = v.sorted+1, 0
+	case "r":
+		v.reversed, v.first = !v.reversed, 0
+	case "/":
+		s.filtering = true
+	}
+	// What is shown has an end.
+	if s.snapshot != nil {
+		sheet := s.sheets()[s.shown]
+		v.sorted %= len(sheet.heading) + 1
+		_, rooms := s.layout(s.sheets())
+		v.first = min(v.first, len(sheet.rows)-rooms[s.shown])
+	}
+	v.first = max(0, v.first)
 	return s, nil
 }
 
@@ -168,72 +193,158 @@ func (s screen) View() tea.View {
 	return v
 }
 
-// text is the screen's content. The three tables share its height.
-func (s screen) text() string {
-	switch {
-	case !s.any:
-		return "joining the cluster ...\n\nq ends"
-	case s.waiting != "":
-		return "waiting for tower at " + s.waiting + "\n\nq ends"
-	}
-	partitions := 0
-	for _, t := range s.topics {
-		partitions += t.Partitions
-	}
-	n := func(n int, one, many string) string { return count(uint64(n), one, many) }
-	lines := []string{
-		fmt.Sprintf("%s  %s, %s, %s, %s, %s  %.0f records/s  q ends", bold("dafka top"), n(s.towers, "tower", "towers"),
-			n(len(s.stores), "store", "stores"), n(len(s.peers), "node", "nodes"), n(len(s.topics), "topic", "topics"),
-			n(partitions, "partition", "partitions"), s.total),
-	}
-	// Each table has an empty line, its heading and perhaps a line that tells of more.
-	lengths := []int{len(s.topics), len(s.stores), len(s.peers)}
-	room := share(s.height-len(lines)-3*len(lengths), lengths)
-	table := func(i int, heading string, row func(i int) string) {
-		var b strings.Builder
-		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, heading)
-		for j := range room[i] {
-			fmt.Fprintln(w, row(j))
-		}
-		w.Flush()
-		text := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-		text[0] = bold(text[0])
-		if more := lengths[i] - room[i]; more > 0 {
-			text = append(text, fmt.Sprintf("... %d more", more))
-		}
-		lines = append(append(lines, ""), text...)
-	}
-	table(0, "TOPIC\tPARTITIONS\tLIVE\tRECORDS\tRECORDS/S\tLAG", func(i int) string {
-		t := s.topics[i]
-		return fmt.Sprintf("%s\t%d\t%d\t%d\t%.0f\t%d", printable(t.Topic, t.TopicBase64), t.Partitions, t.Producers, t.Records,
-			s.rates[t.Topic], s.lags[t.Topic])
-	})
-	table(1, "STORE\tMADE IN\tPARTITIONS\tRECORDS\tLACKS\tLAST BEACON", func(i int) string {
-		t := s.stores[i]
-		return fmt.Sprintf("%s\t%s\t%d\t%d\t%d\t%s", t.Endpoint, made(t.Made), t.Partitions, t.Records, t.Lacks, ago(t.Beacon))
-	})
-	table(2, "NODE\tENDPOINT\tADDRESS\tMADE IN\tLAST BEACON", func(i int) string {
-		p := s.peers[i]
-		return fmt.Sprintf("%s\t%s\t%s\t%s\t%s", p.Role, p.Endpoint, printable(p.Address, p.AddressBase64), made(p.Made), ago(p.Beacon))
-	})
-	return strings.Join(lines, "\n")
+// sheet is a table of the screen, sorted and filtered.
+type sheet struct {
+	table
+	all int // rows, with those that the filter hides
 }
 
-// share divides rows of the screen among tables of these lengths, as evenly as they can use them.
-func share(rows int, lengths []int) []int {
-	shares := make([]int, len(lengths))
-	for given := true; given && rows > 0; {
-		given = false
-		for i, length := range lengths {
-			if shares[i] < length && rows > 0 {
-				shares[i]++
-				rows--
-				given = true
+// sheets are the tables, in the order in which tab shows them.
+func (s screen) sheets() []sheet {
+	now := s.snapshot.At
+	topics := table{heading: []string{"TOPIC", "PARTITIONS", "LIVE", "RECORDS", "RECORDS/S", "LAG"}, names: 1}
+	for _, t := range s.snapshot.Topics {
+		topics.add(printable(t.Name, false), strconv.Itoa(t.Partitions), strconv.Itoa(t.Producers), number(t.Records),
+			fmt.Sprintf("%.0f", t.Rate), number(t.Unacked))
+	}
+	stores := table{heading: []string{"STORE", "MADE IN", "PARTITIONS", "RECORDS", "LACKS", "LAST BEACON"}}
+	for _, t := range s.snapshot.Stores {
+		doubt := ""
+		if t.Silent {
+			doubt = "?"
+		}
+		stores.add(t.Endpoint, made(madeIn(t.MadeInC)), strconv.Itoa(t.Partitions)+doubt, number(t.Records)+doubt,
+			number(t.Lacks)+doubt, ago(since(t.LastBeacon, now)))
+	}
+	nodes := table{heading: []string{"NODE", "TOPICS", "ENDPOINT", "MADE IN", "LAST BEACON", "ADDRESS"}}
+	for _, row := range peerRows(s.snapshot) {
+		nodes.add(string(row.Role), ansi.Truncate(topicList(row.Topics), leastName, "…"), row.Endpoint, made(row.Made),
+			ago(row.Beacon), printable(row.Address, row.AddressBase64))
+	}
+	sheets := []sheet{{table: topics}, {table: stores}, {table: nodes}}
+	for i := range sheets {
+		sheets[i].look(s.views[i])
+	}
+	return sheets
+}
+
+// look sorts and filters the table.
+func (t *sheet) look(v tableView) {
+	t.all = len(t.rows)
+	if v.filter != "" {
+		wanted := strings.ToLower(v.filter)
+		t.rows = slices.DeleteFunc(t.rows, func(row []string) bool {
+			return !strings.Contains(strings.ToLower(strings.Join(row, " ")), wanted)
+		})
+	}
+	if v.sorted > 0 {
+		column := v.sorted - 1
+		slices.SortStableFunc(t.rows, func(a, b []string) int {
+			x, isNumber := leadingNumber(a[column])
+			y, both := leadingNumber(b[column])
+			if isNumber && both {
+				return cmp.Compare(y, x) // the largest first
 			}
+			return cmp.Compare(a[column], b[column])
+		})
+		t.heading = slices.Clone(t.heading)
+		t.heading[column] += "*"
+	}
+	if v.reversed {
+		slices.Reverse(t.rows)
+	}
+}
+
+// leadingNumber is the number that a cell is, or begins with before a space or a question mark.
+func leadingNumber(cell string) (float64, bool) {
+	text, _, _ := strings.Cut(strings.TrimSuffix(cell, "?"), " ")
+	n, err := strconv.ParseFloat(text, 64)
+	return n, err == nil
+}
+
+// layout says whether all tables fit below each other, and how many rows each has room for. Beside its rows a table has
+// an empty line and its heading.
+func (s screen) layout(sheets []sheet) (all bool, rooms []int) {
+	const head, foot = 1, 2 // with the empty line before the keys
+	lines := head + foot
+	rooms = make([]int, len(sheets))
+	for i, t := range sheets {
+		rooms[i] = len(t.rows)
+		if lines += 2 + len(t.rows); len(t.rows) < t.all {
+			lines++ // with how many the filter hides
 		}
 	}
-	return shares
+	if lines <= s.height {
+		return true, rooms
+	}
+	// The shown one has an empty line, its heading and a line that counts its rows; the others have a line each.
+	for i := range rooms {
+		rooms[i] = 0
+	}
+	rooms[s.shown] = max(0, min(len(sheets[s.shown].rows), s.height-head-foot-3-(len(sheets)-1)))
+	return false, rooms
+}
+
+// text is the screen's content.
+func (s screen) text() string {
+	switch {
+	case s.waiting != "":
+		return "waiting for tower at " + s.waiting + "\n\nq ends"
+	case s.snapshot == nil:
+		return "joining the cluster ...\n\nq ends"
+	}
+	towers, partitions, total := 0, len(s.snapshot.Partitions), 0.
+	for _, l := range s.snapshot.Towers {
+		if l.Connected {
+			towers++
+		}
+	}
+	for _, t := range s.snapshot.Topics {
+		total += t.Rate
+	}
+	n := func(n int, one string) string { return plural(uint64(n), one) }
+	lines := []string{bold("dafka top") + fmt.Sprintf("  %.0f records/s  %s, %s, %s, %s, %s", total, n(towers, "tower"),
+		n(len(s.snapshot.Stores), "store"), n(len(s.snapshot.Peers), "node"), n(len(s.snapshot.Topics), "topic"), n(partitions, "partition"))}
+	sheets := s.sheets()
+	all, rooms := s.layout(sheets)
+	for i, t := range sheets {
+		v := s.views[i]
+		if !all && i != s.shown {
+			lines = append(lines, bold(t.heading[0])+fmt.Sprintf("  %d", t.all))
+			continue
+		}
+		first := max(0, min(v.first, len(t.rows)-rooms[i]))
+		text := t.lines(s.width)
+		text = append(text[:1:1], text[1+first:1+first+rooms[i]]...)
+		text[0] = bold(text[0])
+		lines = append(append(lines, ""), text...)
+		switch {
+		case len(t.rows) < t.all:
+			lines = append(lines, fmt.Sprintf("%d to %d of the %d that have %q, of %d", min(first+1, len(t.rows)), first+rooms[i], len(t.rows), v.filter, t.all))
+		case !all:
+			lines = append(lines, fmt.Sprintf("%d to %d of %d", min(first+1, t.all), first+rooms[i], t.all))
+		}
+	}
+	lines = append(lines, "", s.keys())
+	for i, line := range lines {
+		lines[i] = ansi.Truncate(line, s.width, "…")
+	}
+	return strings.Join(lines[:min(len(lines), max(1, s.height))], "\n")
+}
+
+// keys is the help line, in the longest form that fits.
+func (s screen) keys() string {
+	if s.filtering {
+		return "filter: " + s.views[s.shown].filter + "_  (enter keeps it, esc takes it away)"
+	}
+	for _, keys := range []string{
+		"q ends  tab: next table  up/down/page: scroll  s: sort  r: reverse  /: filter", "q ends  tab  up/down  s: sort  r  /: filter",
+	} {
+		if len(keys) <= s.width {
+			return keys
+		}
+	}
+	return "q ends"
 }
 
 func bold(text string) string { return "\x1b[1m" + text + "\x1b[0m" }
