@@ -70,10 +70,10 @@ C_PROGRAMS := dafka_towerd dafka_stored dafka_console_producer dafka_console_con
 
 # A configuration that is there belongs to the user, and so does a C program: it may be the one that runs.
 install: build ## Install program, C names, man pages, completions, systemd units (PREFIX, DESTDIR)
-	mkdir -p '$(to)/bin' '$(to)/share/man/man1' '$(to)/share/bash-completion/completions' \
+	mkdir -p '$(to)/bin' '$(to)/share/man/man1' '$(to)/share/man/man5' '$(to)/share/bash-completion/completions' \
 		'$(to)/share/zsh/site-functions' '$(to)/share/fish/vendor_completions.d' '$(to)/lib/systemd/system' '$(DESTDIR)$(SYSCONFDIR)'
 	install -m 755 bin/dafka '$(to)/bin/dafka'
-	bin/dafka man '$(to)/share/man/man1'
+	bin/dafka man '$(to)/share/man/man1' '$(to)/share/man/man5'
 	install -m 644 cmd/dafka/install/dafka.bash '$(to)/share/bash-completion/completions/dafka'
 	install -m 644 cmd/dafka/install/dafka.fish '$(to)/share/fish/vendor_completions.d/dafka.fish'
 	install -m 644 cmd/dafka/install/dafka.zsh '$(to)/share/zsh/site-functions/_dafka'

@@ -54,7 +54,7 @@ func TestInstall(t *testing.T) {
 			t.Errorf("%s --help prints %q, error %v", name, out, err)
 		}
 	}
-	want = append(want, "share/zsh/site-functions/_dafka")
+	want = append(want, "share/zsh/site-functions/_dafka", "share/man/man5/dafka.cfg.5")
 	slices.Sort(want)
 	var got []string
 	err := filepath.WalkDir(prefix, func(path string, entry os.DirEntry, err error) error {

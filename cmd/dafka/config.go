@@ -390,7 +390,7 @@ func configCommand() *cli.Command {
 			Description: "A flag comes before a variable of the environment, which comes before the file that -c names, which comes\n" +
 				"before the default. The variable of beacon/interval is DAFKA_BEACON_INTERVAL, and so on. What is printed is\n" +
 				"such a file: four spaces for each level, name = value, # before a comment; 1 is yes and 0 is no.\n\n" +
-				"What the file holds in vain is told on stderr.\n\n" +
+				"Names in the file and variables that do not exist are printed on stderr.\n\n" +
 				"Example: dafka config show -c dafka.cfg",
 			Flags:  []cli.Flag{configFlag(), strictFlag()},
 			Action: runConfigShow,

@@ -12,20 +12,11 @@ import (
 // arguments. People write flags after the topic as well. It knows each flag of the command, and so which word is a
 // flag's value: a boolean flag never takes one, unless as --flag=value. "--" ends the flags and "-" is an argument.
 func flagsFirst(app *cli.App, args []string) ([]string, error) {
-	command := &cli.Command{Subcommands: app.Commands, Flags: app.Flags, UsageText: app.UsageText}
-	path := []string{app.Name}
 	rest := args[1:]
 	if len(rest) > 0 && rest[0] == "help" && len(app.Commands) > 0 {
 		rest = append(slices.Clone(rest[1:]), "--help")
 	}
-	for len(rest) > 0 {
-		sub := command.Command(rest[0])
-		if sub == nil {
-			break
-		}
-		command, path, rest = sub, append(path, sub.Name), rest[1:]
-	}
-
+	command, path, rest := commandOf(app, rest)
 	var flags, words []string
 	given := make(map[cli.Flag]string) // the flags that have one value, and which
 	for len(rest) > 0 {
@@ -48,7 +39,8 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 		}
 		flag := flagNamed(command.Flags, name)
 		if flag == nil {
-			message := fmt.Sprintf("unknown flag %s (what begins with - and is no flag goes after --)", arg)
+			message := fmt.Sprintf("unknown flag %s (what begins with - and is no flag goes after --)%s", arg,
+				didYouMean("--"+name, flagNames(command.Flags)))
 			return nil, &usageError{message, command.UsageText}
 		}
 		flags = append(flags, arg)
@@ -75,6 +67,32 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 		line = append(append(line, "--"), words...)
 	}
 	return line, nil
+}
+
+// commandOf returns the command that the words of a command line name, the names up to it, and the words behind.
+func commandOf(app *cli.App, words []string) (command *cli.Command, path, rest []string) {
+	command, path = &cli.Command{Subcommands: app.Commands, Flags: app.Flags, UsageText: app.UsageText}, []string{app.Name}
+	for len(words) > 0 {
+		sub := command.Command(words[0])
+		if sub == nil {
+			break
+		}
+		command, path, words = sub, append(path, sub.Name), words[1:]
+	}
+	return command, path, words
+}
+
+// flagNames are the long names of flags, as they are typed.
+func flagNames(flags []cli.Flag) []string {
+	names := []string{"--help"}
+	for _, f := range flags {
+		for _, name := range f.Names() {
+			if len(name) > 1 {
+				names = append(names, "--"+name)
+			}
+		}
+	}
+	return names
 }
 
 func flagNamed(flags []cli.Flag, name string) cli.Flag {
@@ -109,7 +127,12 @@ func wantArgs(c *cli.Context, required int, names ...string) error {
 		return wrong(c, "%s is missing", names[n])
 	}
 	if c.NArg() > len(names) {
-		return wrong(c, "unexpected argument %q", c.Args().Get(len(names)))
+		var commands []string
+		for _, sub := range c.Command.Subcommands {
+			commands = append(commands, sub.Name)
+		}
+		word := c.Args().Get(len(names))
+		return wrong(c, "unexpected argument %q%s", word, didYouMean(word, commands))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,6 +27,15 @@ const (
 	statusUsage     = 2
 	statusUnreached = 3
 )
+
+// exitStatuses are all that a user meets.
+var exitStatuses = []struct{ status, means string }{
+	{"0", "the work is done, or one signal ended it"},
+	{"1", "a failure; for produce also records without an ACK"},
+	{"2", "the command line, a variable or the configuration file is wrong"},
+	{"3", "no tower or store was reached in the time given, or the end of the records is not certain"},
+	{"128+N", "a second signal, of number N, ended it at once"},
+}
 
 // patience is how long a program that was told to end may take over it.
 const patience = 1800 * time.Millisecond
@@ -54,22 +64,6 @@ func run(args []string) int {
 	return report(app.Name, err)
 }
 
-// completionFlag stands behind a command line that a shell wants to have completed.
-const completionFlag = "--generate-bash-completion"
-
-// complete prints what may come next, a word on each line. Behind "--" that is anything, and urfave/cli would not
-// complete but run. A "--" that is still being typed begins a flag; args are os.Args, where urfave/cli looks for it.
-func complete(app *cli.App, args []string) int {
-	if word := &args[len(args)-2]; *word == "--" {
-		*word = "-"
-	}
-	if slices.Contains(args, "--") {
-		return 0
-	}
-	app.EnableBashCompletion = true
-	return report(app.Name, app.Run(args))
-}
-
 // newApp is the command line: a file for each command.
 func newApp() *cli.App {
 	app := &cli.App{
@@ -80,7 +74,7 @@ func newApp() *cli.App {
 			"  dafka produce hello\n" +
 			"  dafka consume hello --from-beginning",
 		UsageText:             "dafka COMMAND",
-		CustomAppHelpTemplate: helpTemplate,
+		CustomAppHelpTemplate: helpTemplate + helpFooter(),
 		Version:               version(),
 		HideHelpCommand:       true,
 		OnUsageError:          wrongFlag,
@@ -137,6 +131,18 @@ flags:{{range .VisibleFlags}}
   {{.}}{{end}}
 `
 
+// helpFooter is what the help of the whole program says besides.
+func helpFooter() string {
+	var b strings.Builder
+	b.WriteString("\nsettings: a flag, else a DAFKA_* variable, else the file of -c, else the default\n" +
+		"  dafka config show  which hold, and where they were said\n" +
+		"  man dafka.cfg      what they mean\n\nexit status:\n")
+	for _, e := range exitStatuses {
+		fmt.Fprintf(&b, "  %-6s %s\n", e.status, e.means)
+	}
+	return b.String()
+}
+
 // needCommand is what a group of commands does: it wants one of them.
 func needCommand(c *cli.Context) error {
 	var names []string
@@ -147,7 +153,7 @@ func needCommand(c *cli.Context) error {
 	}
 	want := strings.Join(names, ", ")
 	if c.Args().Present() {
-		return wrong(c, "unknown command %q: want one of %s", c.Args().First(), want)
+		return wrong(c, "unknown command %q: want one of %s%s", c.Args().First(), want, didYouMean(c.Args().First(), names))
 	}
 	return wrong(c, "which command? One of %s", want)
 }
@@ -165,8 +171,37 @@ func wrong(c *cli.Context, format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...), c.Command.UsageText}
 }
 
+// badValue is how Go tells of a flag's value.
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-+([^:]+): `)
+
 // wrongFlag is how urfave/cli tells of a flag without, or with a bad value.
-func wrongFlag(c *cli.Context, err error, _ bool) error { return wrong(c, "%v", err) }
+func wrongFlag(c *cli.Context, err error, _ bool) error {
+	bad := badValue.FindStringSubmatch(err.Error())
+	if bad == nil {
+		return wrong(c, "%v", err)
+	}
+	flag := flagNamed(c.Command.Flags, bad[2])
+	want, what := "", "value"
+	switch flag.(type) {
+	case *cli.Uint64Flag:
+		want = "a whole number, 0 or more"
+	case *cli.IntFlag:
+		want = "a whole number"
+	case *cli.Float64Flag:
+		want = "a number"
+	case *cli.DurationFlag:
+		want = "a time with its unit, such as 500ms, 30s or 5m"
+	case *cli.BoolFlag:
+		want, what = "true or false", "boolean value"
+	default:
+		return wrong(c, "%v", err)
+	}
+	dashes := "--"
+	if len(bad[2]) == 1 {
+		dashes = "-"
+	}
+	return wrong(c, "%s%s: invalid %s %s: want %s", dashes, bad[2], what, bad[1], want)
+}
 
 // report says on stderr what went wrong with the program and gives the exit status.
 func report(name string, err error) int {

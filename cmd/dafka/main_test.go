@@ -173,6 +173,13 @@ func TestExitStatus(t *testing.T) {
 		status int
 		says   string // on stderr; nothing when empty
 	}{
+		{"command with a slip", []string{"prodcue"}, 2, "did you mean produce?"},
+		{"flag with a slip", []string{"consume", "topic", "--from-begining"}, 2, "did you mean --from-beginning?"},
+		{"subcommand with a slip", []string{"store", "verfy"}, 2, "did you mean verify?"},
+		{"negative count", []string{"consume", "topic", "-n", "-3"}, 2, `-n: invalid value "-3": want a whole number, 0 or more`},
+		{"time without a unit", []string{"consume", "topic", "--skip-after", "30"}, 2,
+			`--skip-after: invalid value "30": want a time with its unit, such as 500ms, 30s or 5m`},
+		{"rate with a unit", []string{"produce", "topic", "--rate", "5x"}, 2, `--rate: invalid value "5x": want a number`},
 		{"no command", nil, 2, "which command?"},
 		{"unknown command", []string{"prodcue"}, 2, `unknown command "prodcue"`},
 		{"group without a command", []string{"wire"}, 2, "One of decode, encode"},

@@ -23,21 +23,20 @@ type manPage struct {
 // manCommand is for `make install`.
 func manCommand() *cli.Command {
 	return &cli.Command{
-		Name: "man", Usage: "write the man pages into a folder", ArgsUsage: "DIR", Hidden: true,
+		Name: "man", Usage: "write the man pages of commands and those of files into folders", ArgsUsage: "DIR1 [DIR5]", Hidden: true,
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 1, "DIR"); err != nil {
+			if err := wantArgs(c, 1, "DIR1", "DIR5"); err != nil {
 				return err
 			}
 			for _, page := range manPages() {
-				text, err := page.roff()
-				if err != nil {
-					return err
-				}
-				if err := os.WriteFile(filepath.Join(c.Args().First(), page.name+".1"), []byte(text), 0o644); err != nil {
+				if err := writePage(c.Args().First(), page.name, 1, page.markdown()); err != nil {
 					return err
 				}
 			}
-			return nil
+			if c.NArg() < 2 {
+				return nil
+			}
+			return writePage(c.Args().Get(1), "dafka.cfg", 5, configPage())
 		},
 	}
 }
@@ -73,10 +72,52 @@ func manPages() []manPage {
 	return append(pages, top)
 }
 
-// roff is the page as man reads it.
-func (p manPage) roff() (string, error) {
+// writePage writes a page as man reads it.
+func writePage(dir, name string, section int, markdown string) error {
 	cli.MarkdownDocTemplate = "% {{.App.Name}} {{.SectionNum}}\n\n{{.App.Description}}"
-	return (&cli.App{Name: p.name, Description: p.markdown()}).ToManWithSection(1)
+	text, err := (&cli.App{Name: name, Description: markdown}).ToManWithSection(section)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s.%d", name, section)), []byte(text), 0o644)
+}
+
+// configPage is dafka.cfg(5): the configuration file and its settings.
+func configPage() string {
+	var b strings.Builder
+	b.WriteString("# NAME\n\ndafka.cfg - configuration of dafka and of the C programs' names\n\n# DESCRIPTION\n\n" +
+		plain("The file that -c names is in ZPL, the format of C Dafka: a tree of names, four spaces for each level, "+
+			"name = value, # before a comment. A name may be a path: beacon/interval = 500; C ignores such a line. "+
+			"1 is yes and 0 is no. Of a name that is there twice the first counts. Names that do not exist are warned of, "+
+			"or refused with --strict-config; sections of other programs are left alone.") + "\n\n" +
+		plain("A flag comes before a variable of the environment, which comes before the file, which comes before the default. "+
+			"dafka config show prints what holds, and where it was said.") + "\n\n# SETTINGS\n")
+	for _, s := range settings {
+		byDefault := "Default: " + s.byDefault + "."
+		if s.byDefault == "" {
+			byDefault = "Default: empty."
+		}
+		define(&b, "**"+plain(s.key)+"**, "+plain(s.variable()), plain(s.means+" "+byDefault))
+	}
+	b.WriteString("\n# EXAMPLES\n\n    beacon\n        tower = tower.example.org\n    store\n        db = /var/lib/dafka/storedb\n" +
+		"\n# SEE ALSO\n\n**dafka**(1), **dafka-config-show**(1)\n")
+	return b.String()
+}
+
+// environment is what dafka(1) says of where settings come from, and of how a command ends.
+func environment() string {
+	var b strings.Builder
+	b.WriteString("\n# EXIT STATUS\n")
+	for _, e := range exitStatuses {
+		define(&b, "**"+plain(e.status)+"**", plain(e.means)+".")
+	}
+	b.WriteString("\n# ENVIRONMENT\n\n" + plain("A setting that no flag gives is taken from its variable. Each has one: "+
+		"DAFKA_BEACON_INTERVAL is that of beacon/interval, and so on; dafka.cfg(5) has them all.") + "\n")
+	define(&b, "**"+plain("DAFKA_TOWER")+"**", plain("HOST[:PORT] of the tower, as --tower."))
+	b.WriteString("\n# FILES\n")
+	define(&b, "**dafka.cfg**", plain("A configuration file is read when -c names it, and only then: see dafka.cfg(5). "+
+		"An example is installed in the folder of the system's configuration."))
+	return b.String()
 }
 
 func (p manPage) markdown() string {
@@ -120,6 +161,9 @@ func (p manPage) markdown() string {
 		name, usage, _ := strings.Cut(f.String(), "\t")
 		define(&b, "**"+plain(name)+"**", plain(usage))
 	}
+	if p.name == program {
+		b.WriteString(environment())
+	}
 	if examples.Len() > 0 {
 		b.WriteString("\n# EXAMPLES\n" + examples.String())
 	}
@@ -128,6 +172,7 @@ func (p manPage) markdown() string {
 		for i, name := range p.seeAlso {
 			names[i] = "**" + plain(name) + "**(1)"
 		}
+		names = append(names, "**dafka.cfg**(5)")
 		b.WriteString("\n# SEE ALSO\n\n" + strings.Join(names, ", ") + "\n")
 	}
 	return b.String()

@@ -17,6 +17,10 @@ func TestManPages(t *testing.T) {
 	if diff := cmp.Diff(result{}, runProgram(t, "", "man", dir)); diff != "" {
 		t.Fatalf("dafka man (-want +got):\n%s", diff)
 	}
+	five := t.TempDir()
+	if diff := cmp.Diff(result{}, runProgram(t, "", "man", dir, five)); diff != "" {
+		t.Fatalf("dafka man (-want +got):\n%s", diff)
+	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.1"))
 	if err != nil {
 		t.Fatal(err)
@@ -28,15 +32,36 @@ func TestManPages(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no groff to show the pages")
 	}
-	for _, page := range manPages() {
-		c := exec.Command(groff, "-man", "-ww", "-Tascii", "-P-cbou", "-rLL=300n", filepath.Join(dir, page.name+".1"))
+	read := func(file string) string {
+		c := exec.Command(groff, "-man", "-ww", "-Tascii", "-P-cbou", "-rLL=300n", file)
 		c.Env = append(os.Environ(), "LC_ALL=C")
 		var stdout, stderr bytes.Buffer
 		c.Stdout, c.Stderr = &stdout, &stderr
 		if err := c.Run(); err != nil || stderr.Len() > 0 {
-			t.Errorf("%s: %v, groff says %q", page.name, err, stderr.String())
+			t.Errorf("%s: %v, groff says %q", file, err, stderr.String())
 		}
-		shown := strings.Join(strings.Fields(stdout.String()), " ")
+		return strings.Join(strings.Fields(stdout.String()), " ")
+	}
+	shown := read(filepath.Join(five, "dafka.cfg.5"))
+	for _, s := range settings {
+		if s.means == "" || !strings.Contains(shown, s.key+", "+s.variable()+" "+s.means+" Default: ") {
+			t.Errorf("dafka.cfg(5) does not show %s with its variable and its meaning:\n%s", s.key, shown)
+		}
+	}
+	shown = read(filepath.Join(dir, "dafka.1"))
+	for _, want := range []string{"EXIT STATUS", "ENVIRONMENT", "DAFKA_TOWER", "FILES", "dafka.cfg(5)"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("dafka(1) does not show %q", want)
+		}
+	}
+	help := runProgram(t, "", "--help").Stdout
+	for _, e := range exitStatuses {
+		if !strings.Contains(shown, e.status+" "+e.means+".") || !strings.Contains(help, e.means+"\n") {
+			t.Errorf("exit status %s is not in dafka(1), or not in the help", e.status)
+		}
+	}
+	for _, page := range manPages() {
+		shown := read(filepath.Join(dir, page.name+".1"))
 		wants := []string{page.name + " - " + page.usage, page.synopsis}
 		for paragraph := range strings.SplitSeq(page.description, "\n\n") {
 			wants = append(wants, strings.TrimPrefix(paragraph, "Example: "))
@@ -46,7 +71,7 @@ func TestManPages(t *testing.T) {
 		}
 		for _, want := range wants {
 			if want := strings.Join(strings.Fields(want), " "); !strings.Contains(shown, want) {
-				t.Errorf("%s does not show %q:\n%s", page.name, want, stdout.String())
+				t.Errorf("%s does not show %q:\n%s", page.name, want, shown)
 			}
 		}
 	}
