@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/consumer"
-	"github.com/godafka/dafka/producer"
 	"github.com/godafka/dafka/store"
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
@@ -138,14 +137,14 @@ func runStored(c *cli.Context) error {
 }
 
 // openCProducer opens the producer of a C program.
-func openCProducer(c *cli.Context, topic string) (*producer.Producer, tower.NodeConfig, error) {
+func openCProducer(c *cli.Context, topic string) (*publisher, tower.NodeConfig, error) {
 	config, err := readConfig(c, "producer")
 	if err != nil {
 		return nil, tower.NodeConfig{}, err
 	}
 	node := config.node()
 	node.Logger = config.cLogger(os.Stdout)
-	p, err := producer.Open(config.producer(topic, node))
+	p, err := openPublisher(config.producer(topic, node))
 	if err == nil {
 		node.Logger.Info("producer started")
 	}
@@ -165,7 +164,8 @@ func runConsoleProducer(c *cli.Context) error {
 		return err
 	}
 	defer node.Logger.Info("producer stopped")
-	return produceLines(c.Context, p, os.Stdin, startProgress(p, node, false, false))
+	records := linesOf(newLines(c.Context, os.Stdin, node.Limits.Frame))
+	return afterEnd(produceAll(c.Context, p, startProgress(p, node, false, false), records, &pace{}))
 }
 
 // cPause is how long the C programs give a node to find the others before it does anything.
@@ -274,7 +274,7 @@ func runPerfStore(c *cli.Context) error {
 	content := make([]byte, size)
 	begin := time.Now()
 	for range count {
-		if _, err = p.Send(c.Context, content); err != nil {
+		if err = p.Send(c.Context, perfTopic, content); err != nil {
 			break
 		}
 	}

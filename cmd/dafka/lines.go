@@ -51,30 +51,83 @@ func readFile(ctx context.Context, name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(&input{file, ctx.Done()}, most+1))
-	if err == nil && int64(len(content)) > most {
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, most)
+	content, err := readAll(&input{file, ctx.Done()}, most)
+	if errors.Is(err, errTooLarge) {
+		err = fmt.Errorf("%s is larger than %d bytes", name, most)
 	}
 	return content, err
 }
 
-// lines reads an input line by line, whatever their length. A line that fits into its buffer costs no allocation.
+// readAll reads to the end: most bytes at most, or it returns errTooLarge.
+func readAll(r io.Reader, most int64) ([]byte, error) {
+	var content []byte
+	piece := make([]byte, lineBuffer)
+	for {
+		n, err := r.Read(piece)
+		content = extend(content, piece[:n], most)
+		switch {
+		case int64(len(content)) > most:
+			return nil, errTooLarge
+		case err == io.EOF:
+			return content, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// errTooLarge is returned for more than may be read.
+var errTooLarge = errors.New("it is too large")
+
+// tooLarge says that a part of the input is larger than a record may be.
+func tooLarge(what string, most int64) error {
+	return fmt.Errorf("%s is larger than %d bytes, the limit frame of a record", what, most)
+}
+
+// largeContent is the size from which on extend makes room for the largest content.
+const largeContent = 16 << 20
+
+// extend appends to what may grow to most bytes, and a piece more. What is large has room for all of them: memory that
+// is not written to is not used, while room that is doubled would be copied, and held twice.
+func extend(content, piece []byte, most int64) []byte {
+	if n := len(content) + len(piece); n > cap(content) && n > largeContent {
+		content = append(make([]byte, 0, max(most, int64(n))+lineBuffer), content...)
+	}
+	return append(content, piece...)
+}
+
+// lines reads an input line by line. A line that fits into its buffer costs no allocation.
 type lines struct {
 	r         *bufio.Reader
+	most      int64  // the length of the longest line
 	delimiter string // what ends a line instead of "\n" or "\r\n", if not empty
 	long      []byte // a line that did not fit
 }
 
 const lineBuffer = 256 << 10
 
-// newLines reads from r until ctx ends.
-func newLines(ctx context.Context, r io.Reader) *lines {
-	return &lines{r: bufio.NewReaderSize(&input{r, ctx.Done()}, lineBuffer)}
+// newReader reads from r until ctx ends.
+func newReader(ctx context.Context, r io.Reader) *bufio.Reader {
+	return bufio.NewReaderSize(&input{r, ctx.Done()}, lineBuffer)
+}
+
+// newLines reads lines of most bytes at most from r until ctx ends.
+func newLines(ctx context.Context, r io.Reader, most int64) *lines {
+	return &lines{r: newReader(ctx, r), most: most}
 }
 
 // next returns the next line without its ending, "\n" or "\r\n" or the delimiter. The last one may have none. It returns
-// io.EOF at the end and errEnded when ctx has ended. The bytes are valid until the next call.
+// io.EOF at the end and errEnded when ctx has ended, and an error for a line that is too long, of which it holds no more
+// than the longest line has. The bytes are valid until the next call.
 func (l *lines) next() ([]byte, error) {
+	line, err := l.read()
+	if int64(len(line)) > l.most {
+		return nil, tooLarge("a line", l.most)
+	}
+	return line, err
+}
+
+func (l *lines) read() ([]byte, error) {
 	last := byte('\n')
 	if l.delimiter != "" {
 		last = l.delimiter[len(l.delimiter)-1]
@@ -82,9 +135,13 @@ func (l *lines) next() ([]byte, error) {
 	line, err := l.r.ReadSlice(last)
 	if l.goesOn(line, err) {
 		l.long = append(l.long[:0], line...)
+		most := l.most + max(int64(len(l.delimiter)), int64(len("\r\n")))
 		for l.goesOn(l.long, err) {
+			if int64(len(l.long)) > most {
+				return l.long, nil
+			}
 			line, err = l.r.ReadSlice(last)
-			l.long = append(l.long, line...)
+			l.long = extend(l.long, line, most)
 		}
 		line = l.long
 	}

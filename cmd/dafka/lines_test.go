@@ -19,6 +19,9 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// largest is a limit that no line of these tests reaches.
+const largest = 1 << 30
+
 func TestLines(t *testing.T) {
 	long := strings.Repeat("0123456789", lineBuffer/4)
 	exact := strings.Repeat("x", lineBuffer-1)
@@ -42,7 +45,7 @@ func TestLines(t *testing.T) {
 			"with EOF":  iotest.DataErrReader(strings.NewReader(test.text)),
 		} {
 			t.Run(test.name+", read "+kind, func(t *testing.T) {
-				in := newLines(t.Context(), r)
+				in := newLines(t.Context(), r, largest)
 				var got []string
 				for {
 					line, err := in.next()
@@ -79,7 +82,7 @@ func TestLinesWithDelimiter(t *testing.T) {
 			"in halves": iotest.HalfReader(strings.NewReader(test.text)),
 		} {
 			t.Run(test.name+", read "+kind, func(t *testing.T) {
-				in := newLines(t.Context(), r)
+				in := newLines(t.Context(), r, largest)
 				in.delimiter = test.delimiter
 				var got []string
 				line, err := in.next()
@@ -100,7 +103,7 @@ func TestLinesWithDelimiter(t *testing.T) {
 // TestLinesError: what stands before a failure is no whole line.
 func TestLinesError(t *testing.T) {
 	broken := errors.New("broken")
-	in := newLines(t.Context(), io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(broken)))
+	in := newLines(t.Context(), io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(broken)), largest)
 	if line, err := in.next(); string(line) != "a" || err != nil {
 		t.Errorf("got %q, error %v; want a", line, err)
 	}
@@ -114,7 +117,7 @@ func TestLinesEnd(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	defer w.Close()
-	in := newLines(ctx, r)
+	in := newLines(ctx, r, largest)
 	ended := make(chan error)
 	go func() {
 		_, err := in.next()
@@ -209,7 +212,7 @@ func waitForStack(t *testing.T, function string) {
 
 func TestLinesAllocate(t *testing.T) {
 	text := bytes.NewReader(bytes.Repeat([]byte("a line of some length\n"), 8*lineBuffer/22))
-	in := newLines(t.Context(), text)
+	in := newLines(t.Context(), text, largest)
 	got := testing.AllocsPerRun(lineBuffer/22, func() {
 		if _, err := in.next(); err != nil {
 			t.Fatal(err)

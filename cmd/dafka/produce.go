@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,12 +25,21 @@ func produceCommand() *cli.Command {
 		Usage:     "publish each line of stdin, or of a file, as a record",
 		ArgsUsage: "TOPIC [FILE]",
 		Description: "The line ending (\\n or \\r\\n) is not part of the record; an empty line is an empty record. Ends when a store\n" +
-			"has acked all records, or as many stores as --min-acks says. Each run is a partition of its own.\n\n" +
+			"has acked all records, or as many stores as --min-acks says. Each run is a partition of its own.\n" +
+			"A record is as large as --limit frame=N at most.\n\n" +
+			"Formats of the input, as dafka consume prints them:\n" +
+			"  text    a record in each line\n" +
+			"  length  the length of the record in 4 bytes, the highest first, and the record\n" +
+			"  json    an object in each line. Its content is the record; \"content_base64\": true says that it is in base64.\n" +
+			"          Without TOPIC each record goes to the topic that its object names, a partition for each of them, and 64\n" +
+			"          topics at most. The object's partition and sequence are not looked at.\n\n" +
 			"Example: dafka produce packages /var/log/dpkg.log\n\n" +
 			"Example: find . -print0 | dafka produce files --delimiter '\\0' --rate 1000\n\n" +
+			"Example: dafka consume packages --from-beginning -e --format json | dafka produce copies --format json\n\n" +
 			"Example: dafka produce pictures cat.jpg --whole --timeout 10s || echo nobody has it",
 		Flags: nodeFlags(
 			&cli.StringFlag{Name: "delimiter", Usage: "`TEXT` that ends each record, with \\n, \\t, \\0, \\xHH as in C", DefaultText: "the line ending"},
+			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the input: text, length or json", Value: "text"},
 			&cli.BoolFlag{Name: "whole", Usage: "publish the whole input as one record", DisableDefaultText: true},
 			&cli.Float64Flag{Name: "rate", Usage: "publish so many `RECORDS` a second at most", DefaultText: "no limit"},
 			&cli.DurationFlag{Name: "timeout", Usage: "end with status 3 when no tower is heard, or no store acks, for so long: `TIME` such as 10s", DefaultText: "none"},
@@ -39,12 +50,23 @@ func produceCommand() *cli.Command {
 }
 
 func runProduce(c *cli.Context) error {
-	if err := wantArgs(c, 1, "TOPIC", "FILE"); err != nil {
+	format := c.String("format")
+	open := sources[format]
+	required := 1
+	switch {
+	case open == nil:
+		return wrong(c, "--format %s: want %s", format, strings.Join(slices.Sorted(maps.Keys(sources)), ", "))
+	case format == "json":
+		required = 0 // the records name it
+	}
+	if err := wantArgs(c, required, "TOPIC", "FILE"); err != nil {
 		return err
 	}
 	topic := c.Args().First()
-	if err := zmqwire.CheckName("TOPIC", topic); err != nil {
-		return wrong(c, "%v", err)
+	if c.Args().Present() {
+		if err := zmqwire.CheckName("TOPIC", topic); err != nil {
+			return wrong(c, "%v", err)
+		}
 	}
 	delimiter, err := unescape(c.String("delimiter"))
 	switch {
@@ -52,6 +74,8 @@ func runProduce(c *cli.Context) error {
 		return wrong(c, "--delimiter: %v", err)
 	case c.IsSet("delimiter") && (delimiter == "" || c.Bool("whole")):
 		return wrong(c, "--delimiter: want some text, and not --whole")
+	case format != "text" && (c.IsSet("delimiter") || c.Bool("whole")):
+		return wrong(c, "--format %s: want no --delimiter and no --whole", format)
 	case c.IsSet("rate") && !(c.Float64("rate") > 0):
 		return wrong(c, "--rate %v: want more than 0", c.Float64("rate"))
 	case c.IsSet("timeout") && c.Duration("timeout") <= 0:
@@ -72,7 +96,7 @@ func runProduce(c *cli.Context) error {
 	node := config.node()
 	settings := config.producer(topic, node)
 	settings.MinAcks = c.Int("min-acks")
-	p, err := producer.Open(settings)
+	p, err := openPublisher(settings)
 	if err != nil {
 		return err
 	}
@@ -82,28 +106,26 @@ func runProduce(c *cli.Context) error {
 		go awaitContact(ctx, p, timeout, giveUp)
 	}
 	progress := startProgress(p, node, isTerminal(os.Stderr), isTerminal(in))
-	records := newLines(ctx, in)
-	records.delimiter = delimiter
-	readErr, closeErr := produceAll(ctx, p, progress, func() error {
-		if c.Bool("whole") {
-			return publishWhole(ctx, p, in)
-		}
-		return publish(ctx, p, records, &pace{rate: c.Float64("rate"), begin: time.Now()})
-	})
+	most := node.Limits.Frame
+	records := open(ctx, in, most)
+	switch {
+	case c.Bool("whole"):
+		records = wholeOf(ctx, in, most)
+	case delimiter != "":
+		lines := newLines(ctx, in, most)
+		lines.delimiter = delimiter
+		records = linesOf(lines)
+	}
+	readErr, closeErr := produceAll(ctx, p, progress, records, &pace{rate: c.Float64("rate"), begin: time.Now()})
 	if errors.Is(context.Cause(ctx), errUnreached) && (readErr != nil || closeErr != nil) {
 		return unreached(p.Stats(), node, c.Duration("timeout"))
 	}
 	return afterEnd(readErr, closeErr)
 }
 
-// produceLines publishes each line and closes the producer.
-func produceLines(ctx context.Context, p *producer.Producer, in io.Reader, progress *progress) error {
-	return afterEnd(produceAll(ctx, p, progress, func() error { return publish(ctx, p, newLines(ctx, in), &pace{}) }))
-}
-
-// produceAll publishes, and closes the producer.
-func produceAll(ctx context.Context, p *producer.Producer, progress *progress, publish func() error) (readErr, closeErr error) {
-	readErr = publish()
+// produceAll publishes, and closes the producers.
+func produceAll(ctx context.Context, p *publisher, progress *progress, records source, pace *pace) (readErr, closeErr error) {
+	readErr = publish(ctx, p, records, pace)
 	closeErr = closeProducer(ctx, p, progress)
 	progress.end()
 	return readErr, closeErr
@@ -125,16 +147,16 @@ func (c *config) producer(topic string, node tower.NodeConfig) producer.Config {
 	}
 }
 
-// publish sends each line until the input or ctx ends.
-func publish(ctx context.Context, p *producer.Producer, in *lines, pace *pace) error {
+// publish sends each record until the input or ctx ends.
+func publish(ctx context.Context, p *publisher, next source, pace *pace) error {
 	for {
-		line, err := in.next()
+		topic, content, err := next()
 		if err == io.EOF {
 			return nil
 		}
 		if err == nil {
 			pace.wait(ctx)
-			err = send(ctx, p, line)
+			err = send(ctx, p, topic, content)
 		}
 		if errors.Is(err, producer.ErrClosed) {
 			return nil // it has failed; Close says why
@@ -145,24 +167,12 @@ func publish(ctx context.Context, p *producer.Producer, in *lines, pace *pace) e
 	}
 }
 
-// publishWhole sends all there is as one record.
-func publishWhole(ctx context.Context, p *producer.Producer, in io.Reader) error {
-	content, err := io.ReadAll(&input{in, ctx.Done()})
-	if err == nil {
-		err = send(ctx, p, content)
-	}
-	if errors.Is(err, producer.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
 // send gives errEnded when ctx has ended.
-func send(ctx context.Context, p *producer.Producer, content []byte) error {
+func send(ctx context.Context, p *publisher, topic string, content []byte) error {
 	if ctx.Err() != nil {
 		return errEnded
 	}
-	_, err := p.Send(ctx, content)
+	err := p.Send(ctx, topic, content)
 	if errors.Is(err, context.Canceled) {
 		return errEnded
 	}
@@ -197,7 +207,7 @@ func (p *pace) wait(ctx context.Context) {
 var errUnreached = errors.New("nobody reached")
 
 // awaitContact gives up when the producer hears no tower, or of its records no ACK, for as long as timeout.
-func awaitContact(ctx context.Context, p *producer.Producer, timeout time.Duration, giveUp context.CancelCauseFunc) {
+func awaitContact(ctx context.Context, p *publisher, timeout time.Duration, giveUp context.CancelCauseFunc) {
 	tick := time.NewTicker(min(progressInterval, timeout/4+1))
 	defer tick.Stop()
 	contact, acked := time.Now(), uint64(0)
@@ -231,7 +241,7 @@ func unreached(s producer.Stats, node tower.NodeConfig, timeout time.Duration) e
 const ackPatience = 500 * time.Millisecond
 
 // closeProducer waits for the ACKs of all records, or, when ctx ends, a moment longer.
-func closeProducer(ctx context.Context, p *producer.Producer, progress *progress) error {
+func closeProducer(ctx context.Context, p *publisher, progress *progress) error {
 	patient, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	defer context.AfterFunc(ctx, func() {
@@ -257,7 +267,7 @@ const (
 
 // progress tells the user on stderr how a producer is getting on: what it waits for and, on a terminal, how far it is.
 type progress struct {
-	producer *producer.Producer
+	producer *publisher
 	waiting  func() bool // ends the message about the tower
 	terminal bool        // somebody looks at stderr
 	line     bool        // and a line there may change: nobody types records into it
@@ -267,7 +277,7 @@ type progress struct {
 }
 
 // startProgress begins to tell; terminal says that somebody looks at stderr, typed that the records are typed there.
-func startProgress(p *producer.Producer, node tower.NodeConfig, terminal, typed bool) *progress {
+func startProgress(p *publisher, node tower.NodeConfig, terminal, typed bool) *progress {
 	g := &progress{
 		producer: p,
 		waiting:  sayWaiting(node, p.Connected),

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"unicode/utf8"
+	"sync/atomic"
 
 	"github.com/urfave/cli/v2"
 
@@ -127,30 +125,29 @@ func importLines(c *cli.Context, file, dir string) error {
 		if err != nil {
 			return err
 		}
-		from := newLines(ctx, in)
-		done := uint64(0)
-		for number := 1; ; number++ {
-			line, err := from.next()
+		counted := &readCounter{Reader: in}
+		from := &objects{r: newReader(ctx, counted), most: zmqwire.DefaultMaxFrame}
+		for {
+			o, err := from.next()
 			if err == io.EOF {
 				return nil
 			}
-			if err != nil {
-				return err
+			if err == nil {
+				err = o.lacks("topic", "partition", "sequence", "content")
 			}
-			record, err := parseJSON(line)
 			if err == nil {
 				var isNew bool
-				if isNew, err = into.Add(record); isNew {
+				record := store.Record{Topic: o.Topic, Partition: o.Partition, Sequence: o.Sequence, Content: o.Content}
+				if isNew, err = into.Add(&record); isNew {
 					added++
 				} else {
 					known++
 				}
 			}
 			if err != nil {
-				return fmt.Errorf("%s, line %d: %w", file, number, err)
+				return fmt.Errorf("%s, line %d: %w", file, from.line, err)
 			}
-			done += uint64(len(line)) + 1
-			progress(done, uint64(info.Size()))
+			progress(counted.n.Load(), uint64(info.Size()))
 		}
 	})
 	if err := errors.Join(err, into.Close()); err != nil {
@@ -160,40 +157,14 @@ func importLines(c *cli.Context, file, dir string) error {
 	return nil
 }
 
-// parseJSON reads what printJSON wrote.
-func parseJSON(line []byte) (*store.Record, error) {
-	var object struct {
-		Topic           *string `json:"topic"`
-		TopicBase64     bool    `json:"topic_base64"`
-		Partition       *string `json:"partition"`
-		PartitionBase64 bool    `json:"partition_base64"`
-		Sequence        *uint64 `json:"sequence"`
-		Content         *string `json:"content"`
-		ContentBase64   bool    `json:"content_base64"`
-	}
-	// What is not UTF-8 would be replaced in silence.
-	if !utf8.Valid(line) {
-		return nil, errors.New("it is not UTF-8")
-	}
-	if err := json.Unmarshal(line, &object); err != nil {
-		return nil, err
-	}
-	if object.Topic == nil || object.Partition == nil || object.Sequence == nil || object.Content == nil {
-		return nil, errors.New("want an object with topic, partition, sequence and content")
-	}
-	topic, wrongTopic := textOrBytes(*object.Topic, object.TopicBase64)
-	partition, wrongPartition := textOrBytes(*object.Partition, object.PartitionBase64)
-	content, wrongContent := textOrBytes(*object.Content, object.ContentBase64)
-	if err := errors.Join(wrongTopic, wrongPartition, wrongContent); err != nil {
-		return nil, err
-	}
-	return &store.Record{Topic: string(topic), Partition: string(partition), Sequence: *object.Sequence, Content: content}, nil
+// readCounter counts the bytes that were read.
+type readCounter struct {
+	io.Reader
+	n atomic.Uint64
 }
 
-// textOrBytes is the inverse of textOrBase64.
-func textOrBytes(text string, isBase64 bool) ([]byte, error) {
-	if !isBase64 {
-		return []byte(text), nil
-	}
-	return base64.StdEncoding.DecodeString(text)
+func (c *readCounter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(uint64(n))
+	return n, err
 }

@@ -157,9 +157,11 @@ func TestImportLineErrors(t *testing.T) {
 	}
 	mustRun(t, line(0, "a")+line(1, "b"), "store", "import", "--ndjson", "-", "--db", db)
 	for _, test := range []struct{ what, input, says string }{
-		{"no JSON", line(2, "c") + "hello\n", "-, line 2: invalid character"},
-		{"no record", `{"topic":"hello"}`, "-, line 1: want an object with topic, partition, sequence and content"},
-		{"not UTF-8", line(3, "d") + "{\"topic\":\"\xff\"}", "-, line 2: it is not UTF-8"},
+		{"no JSON", line(2, "c") + "hello\n", "-, line 2: it begins with 'h': want an object"},
+		{"no record", `{"topic":"hello"}`, "-, line 1: partition is missing: want an object such as"},
+		{"not UTF-8", line(3, "d") + "{\"topic\":\"\xff\"}", "-, line 2: topic: it is not UTF-8"},
+		{"half a character", strings.ReplaceAll(line(4, "half"), "half", `\ud83d`), "half of a character"},
+		{"an array", "[" + line(4, "e") + "]", "-, line 1: it begins an array: want an object on each line"},
 		{"bad base64", `{"topic":"hello","partition":"P","sequence":4,"content":"?","content_base64":true}`, "illegal base64"},
 		{"a hole", line(7, "h"), `record 7 of topic "hello", partition "P": the records before it are missing, from 4 on`},
 		{"another content", line(1, "x"), `record 1 of topic "hello", partition "P": it is there already, with another content`},

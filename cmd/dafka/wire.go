@@ -43,6 +43,9 @@ func wireCommand() *cli.Command {
 	}
 }
 
+// mostWireLine is the length of the longest line of a message, which takes two digits for each of its bytes.
+const mostWireLine = zmqwire.DefaultMaxFrame
+
 // translate prints what become makes of each line of the input, or why it cannot.
 func translate(c *cli.Context, become func(line []byte) (any, error)) error {
 	if err := wantArgs(c, 0, "FILE"); err != nil {
@@ -55,7 +58,7 @@ func translate(c *cli.Context, become func(line []byte) (any, error)) error {
 		return err
 	}
 	defer in.Close()
-	malformed, err := translateLines(newLines(ctx, in), newPrinter(os.Stdout), become)
+	malformed, err := translateLines(newLines(ctx, in, mostWireLine), newPrinter(os.Stdout), become)
 	if err == nil && malformed > 0 {
 		err = fmt.Errorf("malformed lines: %d (see the \"error\" objects)", malformed)
 	}
