@@ -2,7 +2,7 @@
 // way, or was there before, it fetches from stores and producers.
 //
 // A live record is delivered when it arrives. No store may have it yet, and none may ever get it, as when its producer is
-// killed: a consumer that comes later then never receives it.
+// killed: a consumer that comes later then never receives it. Config.StoredOnly delivers only what a store has.
 package consumer
 
 import (
@@ -78,8 +78,14 @@ type Config struct {
 	// before Next returns an *IncompleteError. It includes the wait for a tower. With SkipAfter the time for the search is
 	// added. Default 10 s.
 	EndTimeout time.Duration
-	// MinStores is how many stores, under UntilEnd, must have sent what they have. 0 is the default, 1; NoStores is none.
+	// MinStores is how many stores must have sent what they have under UntilEnd, and must have a record under StoredOnly.
+	// 0 is the default, 1. NoStores is none under UntilEnd, and 1 under StoredOnly.
 	MinStores int
+	// StoredOnly delivers a record only when MinStores different stores are known to have it: an ACK or a DIRECT-HEAD of
+	// theirs covers it. Without it a live record is delivered at once, and no store may ever get it. What waits takes room
+	// of MaxBufferedBytes; what waits for longer than 30 s is fetched when a store has it. Under UntilEnd, records that no
+	// store has do not put off the end. A store is told from another by the endpoint it sends from.
+	StoredOnly bool
 	// SkipAfter, unless zero, is how long a record is waited for that nobody gives, as of a partition that is damaged in
 	// its only store. Then the consumer looks for the record with which the partition goes on, and that one's Skipped
 	// says how many are missing. It takes seconds more, and all that time somebody who has the record may come back.
@@ -148,6 +154,7 @@ type Consumer struct {
 	ending     ending
 	log        *slog.Logger
 	holes      map[*partition]*hole
+	storage    storage
 	nextLook   time.Time // when to look at them
 	lost       uint64    // records at the ends of partitions that were given up
 	fetched    uint64    // records taken that were asked for
@@ -179,8 +186,12 @@ type partition struct {
 	proved  bool // a record of it was given
 	// full says that it stands in the consumer's list of that name.
 	full    bool
-	skipped uint64 // records given up right before the next one
-	ends    bool   // the records from end on were given up
+	skipped uint64  // records given up right before the next one
+	stored  uint64  // so many of the first records may be delivered
+	writers holders // the stores whose ACKs and DIRECT-HEADs say so, where more than one must
+	readers holders
+	listens bool // the consumer subscribes to its ACKs
+	ends    bool // the records from end on were given up
 	end     uint64
 	owner   tower.Owner // who may say what is live
 }
@@ -257,6 +268,10 @@ func Open(config Config) (*Consumer, error) {
 		ending: ending{
 			met: make(map[string]bool), ears: make(map[int]ears), readers: make(map[string]time.Time),
 			progress: time.Now(),
+		},
+		storage: storage{
+			only: config.StoredOnly, stores: max(config.MinStores, 1), gap: firstAskGap,
+			held: make(map[*partition]time.Time), acks: make(map[string]int),
 		},
 		wanted: make(map[string]bool),
 		known:  make(map[string]bool),
@@ -438,6 +453,7 @@ func (c *Consumer) loop() error {
 		}
 		c.askHeadsAgain(now)
 		c.lookForHoles(now)
+		c.lookAtHeld(now)
 		c.retryFull()
 		if len(c.fresh) > 0 {
 			c.fresh = c.handover.leave(c.fresh)
@@ -540,6 +556,7 @@ func (c *Consumer) forget(subscription string) {
 				c.claims--
 			}
 			c.early -= int64(p.Forget())
+			c.unhold(p)
 		}
 		delete(c.topics, topic)
 	}
@@ -646,6 +663,12 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 	if err := m.Decode(frames); err != nil {
 		return err
 	}
+	if m.Kind == zmqwire.Ack && c.storage.only {
+		if p := c.topics[string(m.Subject)][string(m.Routing)]; p != nil {
+			c.confirm(p, &p.writers, m.Sequence)
+		}
+		return nil
+	}
 	if err := m.Check(c.Address()); err != nil {
 		return err
 	}
@@ -693,7 +716,7 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 		c.lastHeader = c.lastHeader[:0]
 		c.record(s, m.Sequence, m.Content)
 	case zmqwire.DirectHead:
-		if m.Sequence >= p.Next()+p.Missing() && !p.givenUp() {
+		if c.confirm(p, &p.readers, m.Sequence) || m.Sequence >= p.Next()+p.Missing() && !p.givenUp() {
 			c.ending.news = now
 		}
 		p.Saw(m.Sequence)
@@ -711,6 +734,7 @@ func (c *Consumer) forgetClaims() {
 			if !p.proved && !p.full && (p.Asked(p.Next()) || !p.Behind()) {
 				c.claims--
 				c.early -= int64(p.Forget())
+				c.unhold(p)
 				delete(partitions, address)
 			}
 		}
@@ -772,7 +796,7 @@ func (c *Consumer) meet(m *zmqwire.Message) *partition {
 	} else if m.Kind == zmqwire.DirectRecord {
 		return nil
 	}
-	return &partition{Order: zmqwire.NewOrder(topic, address, first), claimed: claimed}
+	return &partition{Order: zmqwire.NewOrder(topic, address, first), claimed: claimed, stored: c.storedAtFirst()}
 }
 
 // record takes a record of a known partition: hands it over, keeps it for later, or notes that it is to be fetched.
@@ -803,17 +827,20 @@ func (c *Consumer) record(s source, sequence uint64, content []byte) {
 	case sequence == next && p.full:
 		// It is kept already, and what came first stays.
 		c.duplicates.Add(1)
-	case sequence == next && c.give(p, sequence, content):
+	case sequence == next && sequence < p.stored && c.give(p, sequence, content):
 		if !s.live {
 			c.fetched++
 		}
 		p.Took(len(content))
 		c.giveKept(p)
-	case sequence > next && c.mayKeep(int64(len(content))+zmqwire.RecordOverhead):
-		if !s.live {
+	case (sequence > next || sequence >= p.stored) && c.mayKeep(int64(len(content))+zmqwire.RecordOverhead):
+		kept := int64(p.Keep(sequence, content))
+		if c.early += kept; kept > 0 && !s.live {
 			c.fetched++
 		}
-		c.early += int64(p.Keep(sequence, content))
+		if sequence >= p.stored {
+			c.hold(p)
+		}
 	default:
 		p.Saw(sequence)
 	}
@@ -827,7 +854,7 @@ func (c *Consumer) mayKeep(size int64) bool {
 
 // giveKept hands over the records whose turn has come.
 func (c *Consumer) giveKept(p *partition) {
-	for content, ok := p.Kept(); ok; content, ok = p.Kept() {
+	for content, ok := p.Kept(); ok && p.Next() < p.stored; content, ok = p.Kept() {
 		if !c.give(p, p.Next(), content) {
 			if !p.full {
 				p.full = true
@@ -847,6 +874,7 @@ func (c *Consumer) retryFull() {
 	for _, p := range full {
 		p.full = false
 		c.giveKept(p)
+		c.backlog.Add(&p.Order)
 	}
 }
 

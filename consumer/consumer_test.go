@@ -854,6 +854,9 @@ func still(t testing.TB, config Config) *Consumer {
 		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
 		topics: make(map[string]map[string]*partition), sources: make(map[string]source),
 		since: make(map[string]time.Time), known: make(map[string]bool),
+		storage: storage{
+			only: config.StoredOnly, stores: 1, held: make(map[*partition]time.Time), acks: make(map[string]int),
+		},
 	}
 }
 

@@ -140,7 +140,7 @@ func (c *Consumer) ended(now time.Time) (end error, wait time.Duration, err erro
 		e.towers, e.peers, e.news = towers, peers, now
 	}
 	// While the user is slow, nothing is asked for.
-	if c.fetched != e.fetched || c.handover.held.Load() >= c.most/2 {
+	if c.fetched != e.fetched || len(c.full) > 0 || c.handover.held.Load() >= c.most/2 {
 		e.fetched, e.progress = c.fetched, now
 	}
 	waited, timeout := now.Sub(e.progress), c.endTimeout
@@ -156,7 +156,7 @@ func (c *Consumer) ended(now time.Time) (end error, wait time.Duration, err erro
 	} else {
 		return nil, min(left, endQuiet/4), nil
 	}
-	quiet, open := now.Sub(e.news), e.towers == 0 || e.lacks > 0
+	quiet, open := now.Sub(e.news), e.towers == 0 || e.lacks > 0 || len(c.full) > 0
 	// Where nodes and partitions keep coming, it is never quiet: what counts is then that all stores have answered.
 	restless := waited >= timeout/2
 	if !late && !e.asked.After(e.news) &&
@@ -184,13 +184,14 @@ func (c *Consumer) ended(now time.Time) (end error, wait time.Duration, err erro
 	return nil, min(left, endQuiet/4), err
 }
 
-// walk counts the partitions that lack records, and notes some of them. One whose last records were given up lacks none.
+// walk counts the partitions that lack records, and notes some of them. One whose last records were given up lacks none,
+// nor, under StoredOnly, one of which no more are stored.
 func (c *Consumer) walk() {
 	e := &c.ending
 	e.lacking, e.lacks = e.lacking[:0], 0
 	for o := range c.backlog.All() {
 		p := c.topics[o.Topic][o.Partition]
-		if p == nil || o != &p.Order || !p.Behind() || p.givenUp() {
+		if p == nil || o != &p.Order || !p.lacks() {
 			continue
 		}
 		if e.lacks++; len(e.lacking) < maxNamed {

@@ -40,7 +40,7 @@ func (c *Consumer) lookForHoles(now time.Time) {
 	c.nextLook = now.Add(holeInterval)
 	slow := c.handover.held.Load() >= c.most/2
 	for p, h := range c.holes {
-		if slow || p.Next() != h.at || !p.Behind() || c.topics[p.Topic][p.Partition] != p {
+		if slow || p.Next() != h.at || !p.lacks() || c.topics[p.Topic][p.Partition] != p {
 			delete(c.holes, p)
 		}
 	}
@@ -49,7 +49,7 @@ func (c *Consumer) lookForHoles(now time.Time) {
 	}
 	for o := range c.backlog.All() {
 		p := c.topics[o.Topic][o.Partition]
-		if p == nil || o != &p.Order || p.full || !p.Behind() || !p.Asked(p.Next()) || p.givenUp() {
+		if p == nil || o != &p.Order || p.full || !p.lacks() || !p.Asked(p.Next()) {
 			continue
 		}
 		h := c.holes[p]
@@ -119,6 +119,12 @@ func (c *Consumer) giveUp(p *partition) {
 	c.lost += min(p.Missing(), math.MaxUint64-c.lost)
 	c.early -= int64(p.Forget())
 	p.ends, p.end = true, p.Next()
+}
+
+// lacks reports whether the partition's next record is known to exist, is not here, and is one to deliver.
+func (p *partition) lacks() bool {
+	kept, ok := p.FirstKept()
+	return p.Behind() && p.Next() < p.stored && !p.givenUp() && !(ok && kept == p.Next())
 }
 
 // givenUp reports whether the partition's next record and all behind it were given up: claims of them change nothing.

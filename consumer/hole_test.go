@@ -129,7 +129,7 @@ func (l *lockedBuffer) String() string {
 func TestHoleAnsweredLate(t *testing.T) {
 	c := still(t, Config{SkipAfter: time.Second})
 	c.log = slog.New(slog.DiscardHandler)
-	p := &partition{Order: zmqwire.NewOrder("hello", "P", 0)}
+	p := &partition{Order: zmqwire.NewOrder("hello", "P", 0), stored: c.storedAtFirst()}
 	p.Saw(999)
 	now := time.Now()
 	h := &hole{at: 0, since: now}

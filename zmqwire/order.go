@@ -22,7 +22,7 @@ const (
 // Order puts the records of one partition in order: it knows which record is next, keeps those that came before their
 // turn, and decides which to fetch, and when. It holds no socket and no clock.
 //
-// Invariant: everything before Next was taken once; everything kept lies beyond Next.
+// Invariant: everything before Next was taken once; everything kept lies at Next or beyond.
 type Order struct {
 	Topic     string
 	Partition string
@@ -99,10 +99,10 @@ func (o *Order) Missing() uint64 { return o.known - o.next }
 // Asked says that the record was asked for, now or earlier: an answer may come late.
 func (o *Order) Asked(sequence uint64) bool { return sequence < o.ever }
 
-// Keep keeps a copy of a record that came before its turn, and returns how many bytes it takes: 0 when it is kept
+// Keep keeps a copy of a record that is not to be taken yet, and returns how many bytes it takes: 0 when it is kept
 // already, or when the records kept lie in too many pieces, so that it will be fetched.
 func (o *Order) Keep(sequence uint64, content []byte) int {
-	if sequence <= o.next || sequence == 1<<64-1 {
+	if sequence < o.next || sequence == 1<<64-1 {
 		return 0
 	}
 	o.Saw(sequence)
@@ -164,6 +164,9 @@ func (o *Order) missingEnd() uint64 {
 	}
 	return o.known
 }
+
+// lacks says that records are to be fetched: some are known that were neither taken nor kept.
+func (o *Order) lacks() bool { return o.missingEnd() > o.next }
 
 // ask decides what to ask for now, if anything: the records missing, block after block, the next block while the one
 // before it is still arriving, and everything again from the next record on when nothing arrived for a while. Only
@@ -238,10 +241,10 @@ type Backlog struct {
 	waiting  []*Order
 }
 
-// Add puts a partition into the backlog when it is behind and not yet there. It leaves another one, where it is counted
+// Add puts a partition into the backlog when it lacks records and is not yet there. It leaves another one, where it is counted
 // until that is asked.
 func (b *Backlog) Add(o *Order) {
-	if o.list == b || !o.Behind() {
+	if o.list == b || !o.lacks() {
 		return
 	}
 	o.list = b
@@ -300,7 +303,7 @@ func (b *Backlog) Ask(now time.Time, budget int, fetch func(o *Order, first uint
 	for _, o := range b.fetching {
 		switch {
 		case o.list != b:
-		case !o.Behind():
+		case !o.lacks():
 			o.list = nil
 		case len(b.waiting) > 0 && o.silent(now):
 			b.waiting = append(b.waiting, o)
@@ -316,7 +319,7 @@ func (b *Backlog) Ask(now time.Time, budget int, fetch func(o *Order, first uint
 		b.waiting = b.waiting[1:]
 		switch {
 		case o.list != b:
-		case o.Behind():
+		case o.lacks():
 			b.fetching = append(b.fetching, o)
 		default:
 			o.list = nil

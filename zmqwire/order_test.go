@@ -122,16 +122,20 @@ func TestOrderKeepsLongRunsInPieces(t *testing.T) {
 	}
 }
 
-// The next record is taken, and what comes after the last sequence can never be.
+// The next record may wait, what was taken is not kept, and what comes after the last sequence can never be.
 func TestOrderKeepsWhatHasATurn(t *testing.T) {
 	o := NewOrder("topic", "partition", 10)
-	for sequence, want := range map[uint64]int{0: 0, 9: 0, 10: 0, 11: 7 + RecordOverhead, 1<<64 - 1: 0} {
+	for sequence, want := range map[uint64]int{0: 0, 9: 0, 10: 7 + RecordOverhead, 11: 7 + RecordOverhead, 1<<64 - 1: 0} {
 		if n := o.Keep(sequence, []byte("content")); n != want {
 			t.Errorf("record %d takes %d bytes, want %d", sequence, n, want)
 		}
 	}
-	if content, ok := o.Kept(); ok || o.Missing() != 2 {
-		t.Errorf("%q kept for the next, %d missing", content, o.Missing())
+	var b Backlog
+	if b.Add(&o); o.Missing() != 2 || b.Len() != 0 {
+		t.Errorf("%d missing, %d to fetch, want 2 that are kept", o.Missing(), b.Len())
+	}
+	if content, ok := o.Kept(); !ok || string(content) != "content" {
+		t.Errorf("%q kept for the next", content)
 	}
 }
 
