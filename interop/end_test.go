@@ -219,3 +219,25 @@ func TestUntilEndBesideASniffer(t *testing.T) {
 	}
 	equal(t, "consumed", want, consumer.partitions())
 }
+
+// With --stored a consumer prints what a store has, when it has it; without, it prints what no store may ever get.
+func TestConsumeStored(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	stored := c.consume("--stored", "--from-beginning", "hello")
+	live := c.consume("--from-beginning", "hello")
+	stored.waitFor("connected to tower")
+	live.waitFor("connected to tower")
+	_, publish, _ := c.produceSlowly("hello")
+	want := lines("a", 100)
+	publish(want[:50]...)
+	live.waitForLines(50)
+	if got := stored.partitions(); len(got) > 0 {
+		t.Errorf("printed without a store: %v", got)
+	}
+	c.store(t.TempDir())
+	stored.waitForLines(50)
+	publish(want[50:]...)
+	stored.waitForLines(100)
+	equal(t, "stored", partitions{"hello/a": want}, stored.partitions())
+}

@@ -57,7 +57,7 @@ func benchCommand() *cli.Command {
 			measure("ingest", "from producers into a store, until all is acked after the synced commit", (*bench).ingest),
 			measure("live", "from producers to consumers, without a store", (*bench).live),
 			measure("replay", "from a store to a consumer, after the producers have gone", (*bench).replay),
-			measure("latency", "from Send to a consumer's Next, and to the ACK of a store", (*bench).latency),
+			measure("latency", "from Send to a consumer's Next, at once and when a store has the record, and to the ACK of a store", (*bench).latency),
 			measure("scale", "with many partitions, and much that is stored", (*bench).scale),
 			measure("all", "all of these, with 100 and 1,000 bytes", (*bench).all),
 		},
@@ -306,10 +306,11 @@ func (b *bench) withCluster(run func(*cluster) error) error {
 
 // node launches a worker that is a node.
 func (c *cluster) node(role string, arguments ...string) (*process, error) {
-	p, err := c.launch(role, append([]string{
-		"--count", strconv.Itoa(c.count), "--size", strconv.Itoa(c.size), "--producers", strconv.Itoa(c.producers),
-	}, append(arguments,
-		"--pub", c.tower.Pub(), "--sub", c.tower.Sub(), "--address", "127.0.0.1", "--bind", "127.0.0.1")...,
+	if !slices.Contains(arguments, "--count") {
+		arguments = append(arguments, "--count", strconv.Itoa(c.count))
+	}
+	p, err := c.launch(role, append([]string{"--size", strconv.Itoa(c.size), "--producers", strconv.Itoa(c.producers)},
+		append(arguments, "--pub", c.tower.Pub(), "--sub", c.tower.Sub(), "--address", "127.0.0.1", "--bind", "127.0.0.1")...,
 	)...)
 	if err == nil {
 		c.processes = append(c.processes, p)
@@ -512,13 +513,14 @@ func (b *bench) live() error {
 // latencySeconds is how long single records are measured.
 const latencySeconds = 5
 
-// latency measures single records at a steady rate: from Send to a consumer without a store, and to a store's ACK.
+// latency measures single records at a steady rate: from Send to a consumer without a store, to one that delivers what a
+// store has, and to a store's ACK.
 func (b *bench) latency() error {
 	b.measuring("latency", b.size)
 	count := min(b.count, latencySeconds*b.rate)
 	arguments := []string{"--latency", "--rate", strconv.Itoa(b.rate), "--count", strconv.Itoa(count)}
-	err := b.withCluster(func(c *cluster) error {
-		consumer, err := c.node("consume", arguments...)
+	toConsumer := func(c *cluster, name string, sync float64, more ...string) error {
+		consumer, err := c.node("consume", append(more, arguments...)...)
 		if err != nil {
 			return err
 		}
@@ -530,20 +532,30 @@ func (b *bench) latency() error {
 		if err := errors.Join(consumer.report(), p.tell(), p.report(), consumer.report()); err != nil {
 			return err
 		}
-		return b.addLatency("send to consumer", count, p.last.Seconds, p.used()+consumer.used(), consumer.last, 0)
-	})
-	if err != nil {
+		return b.addLatency(name, count, p.last.Seconds, p.used()+consumer.used(), consumer.last, sync)
+	}
+	withStore := func(measure func(c *cluster, store *process, sync float64) error) error {
+		return b.withCluster(func(c *cluster) error {
+			sync, err := b.syncTime()
+			if err != nil {
+				return err
+			}
+			store, err := c.store()
+			if err != nil {
+				return err
+			}
+			return measure(c, store, sync)
+		})
+	}
+	if err := b.withCluster(func(c *cluster) error { return toConsumer(c, "send to consumer", 0) }); err != nil {
 		return err
 	}
-	return b.withCluster(func(c *cluster) error {
-		sync, err := b.syncTime()
-		if err != nil {
-			return err
-		}
-		store, err := c.store()
-		if err != nil {
-			return err
-		}
+	if err := withStore(func(c *cluster, _ *process, sync float64) error {
+		return toConsumer(c, "send to consumer, stored", sync, "--stored")
+	}); err != nil {
+		return err
+	}
+	return withStore(func(c *cluster, store *process, sync float64) error {
 		producers, err := c.nodes(1, "produce", append(arguments, "--acks")...)
 		if err != nil {
 			return err

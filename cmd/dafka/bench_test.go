@@ -24,7 +24,7 @@ func TestBench(t *testing.T) {
 		{"ingest", []string{"ingest"}},
 		{"live", []string{"live"}},
 		{"replay", []string{"replay"}},
-		{"latency", []string{"send to consumer", "send to ack"}},
+		{"latency", []string{"send to consumer", "send to consumer, stored", "send to ack"}},
 	} {
 		t.Run(test.measure, func(t *testing.T) {
 			t.Parallel()

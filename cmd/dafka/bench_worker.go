@@ -70,6 +70,7 @@ func benchWorkerCommand() *cli.Command {
 			&cli.IntFlag{Name: "producers"}, &cli.IntFlag{Name: "rate"}, &cli.StringFlag{Name: "connect"},
 			&cli.IntFlag{Name: "partitions", Value: 1}, &cli.IntFlag{Name: "topics", Value: 1},
 			&cli.BoolFlag{Name: "acks"}, &cli.BoolFlag{Name: "replay"}, &cli.BoolFlag{Name: "latency"},
+			&cli.BoolFlag{Name: "stored"},
 		),
 		Action: func(c *cli.Context) error {
 			role, ok := map[string]func(*worker, *cli.Context, tower.NodeConfig) error{
@@ -219,7 +220,9 @@ func workProduce(w *worker, c *cli.Context, node tower.NodeConfig) error {
 
 // workConsume reports when it has got a record of each producer, and again when it has got all, checked.
 func workConsume(w *worker, c *cli.Context, node tower.NodeConfig) error {
-	k, err := consumer.Open(consumer.Config{Topics: []string{benchTopic}, Reset: consumer.Earliest, Node: node})
+	k, err := consumer.Open(consumer.Config{
+		Topics: []string{benchTopic}, Reset: consumer.Earliest, StoredOnly: c.Bool("stored"), Node: node,
+	})
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,8 @@ func consumeCommand() *cli.Command {
 		Name:      "consume",
 		Usage:     "print the records of topics",
 		ArgsUsage: "TOPIC...",
-		Description: "A record that is printed live may be in no store yet, and may never be, as when its producer is killed.\n\n" +
+		Description: "A record that is printed live may be in no store yet, and may never be, as when its producer is killed.\n" +
+			"--stored prints what --min-stores different stores are known to have, as soon as they do.\n\n" +
 			"Formats:\n" +
 			"  text  the content and a newline\n" +
 			"  raw   the content alone\n" +
@@ -55,7 +56,9 @@ func consumeCommand() *cli.Command {
 			&cli.BoolFlag{Name: "until-end", Aliases: []string{"e"}, Usage: "end when all records known to exist were printed", DisableDefaultText: true},
 			&cli.DurationFlag{Name: "timeout", Usage: "end with status 3 after this `TIME` without a tower; with --until-end, also without a " +
 				"certain end and without a record that was asked for", DefaultText: "10s with --until-end or -n, else none"},
-			&cli.IntFlag{Name: "min-stores", Usage: "with --until-end: how many stores must have sent what they have, `COUNT`; 0 wants none", Value: 1},
+			&cli.BoolFlag{Name: "stored", Usage: "print only records that a store is known to have", DisableDefaultText: true},
+			&cli.IntFlag{Name: "min-stores", Usage: "`COUNT` of stores that, with --until-end, must have sent what they have (0 wants none) and, with --stored, " +
+				"must have a record", Value: 1},
 			&cli.DurationFlag{Name: "skip-after", Usage: "give up records that nobody has for so `LONG`, and say so: 30s", DefaultText: "never"},
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json, raw, length, hex or c", Value: "text"},
 			&cli.StringFlag{Name: "f", Usage: "`TEMPLATE` of the output, instead of a format"},
@@ -123,7 +126,7 @@ func runConsume(c *cli.Context) error {
 	settings := consumer.Config{
 		Topics: c.Args().Slice(), Prefix: c.Bool("prefix") || c.Bool("all"), Reset: config.reset(),
 		UntilEnd: c.Bool("until-end"), SkipAfter: c.Duration("skip-after"), Node: node,
-		EndTimeout: c.Duration("timeout"), MinStores: c.Int("min-stores"),
+		EndTimeout: c.Duration("timeout"), MinStores: c.Int("min-stores"), StoredOnly: c.Bool("stored"),
 	}
 	if c.Bool("all") {
 		settings.Topics = []string{""}
