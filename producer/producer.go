@@ -133,7 +133,7 @@ func Open(config Config) (*Producer, error) {
 	node, err := tower.Join(config.Node, tower.Sockets{
 		Publish:   zmqwire.XPUB,
 		Send:      zmqwire.Options{SendLimit: queueRecords, Patience: patience},
-		Subscribe: []zmqwire.Options{{Sources: config.MinAcks > 1}},
+		Subscribe: []zmqwire.Options{{Sources: true}},
 		Linger:    lingering,
 	})
 	if err != nil {
@@ -425,7 +425,7 @@ func (p *Producer) hear(m *zmqwire.Message, frames [][]byte) error {
 	case zmqwire.Ack:
 		return p.acked(m.Sequence)
 	case zmqwire.Fetch:
-		return p.answers.Add(m)
+		return p.answers.Add(m, p.received.Origin())
 	}
 	return nil
 }

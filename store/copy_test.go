@@ -158,8 +158,8 @@ func TestClaimsAreBoundedAndForgotten(t *testing.T) {
 	}
 	ask()
 	w.forgetIdle()
-	if len(w.partitions) != 0 || w.claims != 0 {
-		t.Errorf("%d partitions, %d claims are left", len(w.partitions), w.claims)
+	if len(w.partitions) != 0 || w.claims.Total() != 0 {
+		t.Errorf("%d partitions, %d claims are left", len(w.partitions), w.claims.Total())
 	}
 	ask()
 	if n := w.backlog.Len() + w.copies.Len(); n != 0 {
@@ -179,7 +179,7 @@ func TestClaimsAreBoundedAndForgotten(t *testing.T) {
 		p.stored = p.Next()
 	}
 	w.forgetIdle()
-	if len(w.partitions) != 0 || len(w.sources) != 0 || w.claims != 0 {
-		t.Errorf("%d partitions with %d headers, %d claims are left", len(w.partitions), len(w.sources), w.claims)
+	if len(w.partitions) != 0 || len(w.sources) != 0 || w.claims.Total() != 0 {
+		t.Errorf("%d partitions with %d headers, %d claims are left", len(w.partitions), len(w.sources), w.claims.Total())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -167,7 +168,7 @@ func readPartition(t testing.TB, db *database, topic, address string, records ui
 	answers := zmqwire.Answers{}
 	answers.Add(&zmqwire.Message{
 		Kind: zmqwire.Fetch, Subject: []byte(topic), Routing: []byte(address), Address: []byte("R"), Count: uint32(records),
-	})
+	}, netip.AddrPort{})
 	for answers.Len() > 0 {
 		answers.Serve(
 			time.Now(),

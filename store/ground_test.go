@@ -141,10 +141,11 @@ func TestGroundFileFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := start(db, config, config)
+			s, err := build(db, config, config)
 			if err != nil {
 				t.Fatal(err)
 			}
+			s.start()
 			defer s.Close()
 			p := visit(t, tw, s, "PEER", nil)
 			fill(t, p, s, 0, 10)

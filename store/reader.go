@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -37,9 +38,9 @@ type reader struct {
 	out      *zmqwire.Batch
 	message  zmqwire.Message
 	answers  zmqwire.Answers
-	heads    []*headRequest // in the order of their turns
+	heads    zmqwire.Turns[*headRequest]
 	asked    map[headKey]*headRequest
-	most     int                // requests for heads under way
+	shares   zmqwire.Shares     // of requests for heads
 	stalled  bool               // no requester has room
 	untold   zmqwire.Standstill // of heads
 	writer   string             // the address of the store's other half
@@ -51,10 +52,13 @@ type reader struct {
 // headRequest is a node's question for the heads of one topic, or of all when it is empty.
 type headRequest struct {
 	headKey
-	from []byte // the first key not yet told
+	first []byte // the first key not yet told
 }
 
-type headKey struct{ requester, topic string }
+type headKey struct {
+	from             netip.AddrPort // the connection by which it came
+	requester, topic string
+}
 
 func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader, error) {
 	node, err := tower.Join(config, tower.Sockets{
@@ -62,7 +66,7 @@ func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader,
 		// An answer has one taker, so that a full queue holds up that taker's answers only; but for peers that subscribe to
 		// what is others' (zmqwire.Standstill). Patience is never used up, because nothing is sent with waiting.
 		Send:      zmqwire.Options{SendLimit: queueRecords, Patience: stalledWait},
-		Subscribe: []zmqwire.Options{{}},
+		Subscribe: []zmqwire.Options{{Sources: true}},
 	})
 	if err != nil {
 		return nil, err
@@ -85,7 +89,7 @@ func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader,
 		answers: zmqwire.Answers{
 			MaxRequests: limits.Requests, MaxPeerBytes: limits.PeerBytes, MaxBytes: limits.Bytes,
 		},
-		asked: make(map[headKey]*headRequest), most: 4 * limits.Topics,
+		asked: make(map[headKey]*headRequest), shares: zmqwire.NewShares(4 * limits.Topics),
 		logged: logDamage(config.Logger),
 	}, nil
 }
@@ -129,7 +133,7 @@ func (r *reader) run(stopping func() bool) error {
 	return nil
 }
 
-func (r *reader) busy() bool { return r.answers.Len() > 0 || len(r.heads) > 0 }
+func (r *reader) busy() bool { return r.answers.Len() > 0 || r.heads.Len() > 0 }
 
 func (r *reader) idle() time.Duration {
 	if r.busy() {
@@ -181,7 +185,7 @@ func (r *reader) hear(frames [][]byte) error {
 	r.stalled = false
 	switch m.Kind {
 	case zmqwire.Fetch:
-		if err := r.answers.Add(m); err != nil {
+		if err := r.answers.Add(m, r.received.Origin()); err != nil {
 			return err
 		}
 		r.stats.fetches.Add(1)
@@ -206,17 +210,17 @@ func (r *reader) hear(frames [][]byte) error {
 // askHeads notes a request for heads. One that is under way begins anew, so that no head is older than the request.
 func (r *reader) askHeads(requester, topic string) error {
 	lower, _ := topicBounds(topic)
-	key := headKey{requester, topic}
+	key := headKey{r.received.Origin(), requester, topic}
 	if h := r.asked[key]; h != nil {
-		h.from = lower
+		h.first = lower
 		return nil
 	}
-	if len(r.heads) >= r.most {
-		return fmt.Errorf("%w: %d, because the limit topics is %d", ErrHeadRequests, r.most, r.message.MaxTopics)
+	if !r.shares.Take(key.from) {
+		return fmt.Errorf("%w: the limit topics is %d, and a peer may have four times as many", ErrHeadRequests, r.message.MaxTopics)
 	}
 	h := &headRequest{key, lower}
 	r.asked[key] = h
-	r.heads = append(r.heads, h)
+	r.heads.Push(key.from, h)
 	return nil
 }
 
@@ -224,7 +228,7 @@ func (r *reader) askHeads(requester, topic string) error {
 func (r *reader) serve() error {
 	r.stalled = r.busy()
 	now := time.Now()
-	if len(r.heads) > 0 {
+	if r.heads.Len() > 0 {
 		if err := r.tellHeads(now); err != nil {
 			return err
 		}
@@ -275,10 +279,9 @@ func (r *reader) sayMore(c *zmqwire.Cursor) {
 
 // tellHeads tells the first request some heads, as many as the requester's queue takes; then it is another's turn.
 func (r *reader) tellHeads(now time.Time) error {
-	h := r.heads[0]
-	r.heads = r.heads[1:]
+	h, _ := r.heads.Pop()
 	_, upper := topicBounds(h.topic)
-	heads, err := r.db.pebble.NewIter(&pebble.IterOptions{LowerBound: h.from, UpperBound: upper})
+	heads, err := r.db.pebble.NewIter(&pebble.IterOptions{LowerBound: h.first, UpperBound: upper})
 	if err != nil {
 		return fmt.Errorf("read heads: %w", err)
 	}
@@ -294,7 +297,7 @@ func (r *reader) tellHeads(now time.Time) error {
 	if err := heads.Error(); err != nil {
 		// Who asked is told what could be read, and asks again.
 		r.damaged(err)
-		r.db.suspect(h.from)
+		r.db.suspect(h.first)
 	}
 	if err := r.node.Pub.Refuse(!r.untold.Regardless(now)); err != nil {
 		return err
@@ -313,15 +316,16 @@ func (r *reader) tellHeads(now time.Time) error {
 		for range told {
 			heads.Next()
 		}
-		h.from = bytes.Clone(heads.Key())
+		h.first = bytes.Clone(heads.Key())
 	case ok:
-		h.from = bytes.Clone(heads.Key())
+		h.first = bytes.Clone(heads.Key())
 	default:
 		delete(r.asked, h.headKey)
+		r.shares.Return(h.from)
 		h = nil
 	}
 	if h != nil {
-		r.heads = append(r.heads, h)
+		r.heads.Push(h.from, h)
 	}
 	if told > 0 || h == nil {
 		r.stalled = false

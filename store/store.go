@@ -77,18 +77,19 @@ func Open(config Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s, err := start(db, reading, writing)
+	s, err := build(db, reading, writing)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", errors.Join(err, db.close()))
 	}
+	s.start()
 	if s.control, err = listenControl(config.Dir, db); err != nil {
 		config.Node.Logger.Warn("no backup can be made while this store runs", "error", err.Error())
 	}
 	return s, nil
 }
 
-// start starts a store's parts over a database.
-func start(db *database, reading, writing tower.NodeConfig) (s *Store, err error) {
+// build makes a store's parts over a database; start starts them.
+func build(db *database, reading, writing tower.NodeConfig) (s *Store, err error) {
 	s = &Store{db: db, closed: make(chan struct{})}
 	if s.reader, err = newReader(reading, db, &s.stats); err != nil {
 		return nil, err
@@ -98,12 +99,15 @@ func start(db *database, reading, writing tower.NodeConfig) (s *Store, err error
 	}
 	s.reader.writer = s.writer.node.Address()
 	s.mender = &mender{db: db, writer: s.writer, log: db.log, tried: make(map[string]attempt)}
+	s.running, s.end = context.WithCancel(context.Background())
+	return s, nil
+}
+
+func (s *Store) start() {
 	now := time.Now()
 	s.stats.writing.Set(now)
 	s.stats.reading.Set(now)
-	s.running, s.end = context.WithCancel(context.Background())
 	go s.run()
-	return s, nil
 }
 
 // split makes of a store's configuration those of its two nodes.

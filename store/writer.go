@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -29,11 +30,13 @@ const (
 	fetchBytes = 16 << 20
 	// spareRuns is how many empty runs are kept for the next records.
 	spareRuns = 256
-	// maxClaims bounds the partitions that were heard of and of which no record came yet: anyone can make them up.
+	// maxClaims bounds the partitions known from one peer of which no record came yet: anyone can make them up.
 	maxClaims = 16384
 	// How often the other stores are asked for what they have: after one of them has come, at the earliest, and anyway.
 	copyAfter = 200 * time.Millisecond
 	copyEvery = time.Minute
+	// sweepEvery is how often at most the claims are looked through for those of peers that have left.
+	sweepEvery = time.Second
 	// forgetEvery is how long at least a partition is kept in mind that nothing is heard of.
 	forgetEvery = time.Minute
 	// longWait bounds a sleep without a reason to wake; libzmq up to 4.3.4 can miss a message after a signal.
@@ -70,8 +73,12 @@ type writer struct {
 	backlog    zmqwire.Backlog // of partitions in which something is published
 	copies     zmqwire.Backlog // of the others
 	pace       pace            // of copies
-	claims     int             // partitions without a record
+	claims     zmqwire.Shares  // partitions without a record
+	nextSweep  time.Time       // when to look for claims of those that have left
 	nextCopy   time.Time       // when to ask the other stores for their heads
+	untaken    bool            // since they were asked last, some of their heads had no room among the claims
+	copied     bool            // once, all of their heads had
+	lastHead   time.Time       // when one of them came last
 	news       bool            // since the last survey a store came, or was asked for its heads
 	nextSurvey time.Time
 	nextForget time.Time
@@ -104,6 +111,7 @@ type partition struct {
 	heard  bool           // since forgetIdle looked last
 	live   bool           // its producer was heard
 	owner  tower.Owner    // who may say what is live
+	claim  int            // the connection that made it known
 	gap    *gap           // what of it is fetched again; nil when nothing is
 }
 
@@ -146,7 +154,7 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 		Publish: zmqwire.XPUB,
 		Send:    zmqwire.Options{SendLimit: 1 << 16},
 		Subscribe: []zmqwire.Options{
-			direct: {},
+			direct: {Sources: true},
 			live:   {Sources: true},
 		},
 	})
@@ -160,6 +168,7 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 		partitions: make(map[string]*partition),
 		producers:  make(map[string]*partition),
 		sources:    make(map[string]source),
+		claims:     zmqwire.NewShares(maxClaims),
 		losses:     make(chan *loss, 1),
 		commits:    make(chan task),
 		done:       make(chan committed, 1),
@@ -314,7 +323,7 @@ func (w *writer) askStores(now time.Time) {
 		return
 	}
 	w.nextCopy = now.Add(copyEvery)
-	w.news = true
+	w.news, w.untaken = true, false
 	w.say(&zmqwire.Message{Kind: zmqwire.GetHeads, Address: []byte(w.node.Address())})
 }
 
@@ -400,17 +409,20 @@ func (w *writer) partition(m *zmqwire.Message) (*partition, error) {
 	if p := w.partitions[key]; p != nil {
 		return p, nil
 	}
+	if m.Kind == zmqwire.DirectHead {
+		w.lastHead = time.Now()
+	}
 	records, err := w.db.records(topic, address)
 	if err != nil || m.Kind == zmqwire.DirectHead && m.Sequence < records {
 		return nil, err
 	}
-	if records == 0 {
-		if w.claims == maxClaims {
-			return nil, ErrClaims
-		}
-		w.claims++
+	from := w.received.Origin()
+	if records == 0 && !w.claims.Take(from) && !(w.sweep() && w.claims.Take(from)) {
+		w.untaken = w.untaken || m.Kind == zmqwire.DirectHead
+		return nil, ErrClaims
 	}
-	p := &partition{Order: zmqwire.NewOrder(topic, address, records), stored: records}
+	p := &partition{Order: zmqwire.NewOrder(topic, address, records), stored: records, claim: w.received.Connection()}
+	p.From = from
 	w.partitions[key], w.producers[address] = p, p
 	return p, nil
 }
@@ -418,13 +430,44 @@ func (w *writer) partition(m *zmqwire.Message) (*partition, error) {
 // forgetIdle forgets the partitions that nothing was heard of since the last time, but for those that wait for their
 // turn to be fetched: they are in the database, and whoever has more of them will say so again.
 func (w *writer) forgetIdle() {
+	w.forget(func(p *partition) bool {
+		idle := !p.heard && (!p.Behind() || p.Asked(p.Next()))
+		p.heard = false
+		return idle
+	})
+}
+
+// sweep forgets, once a second at most, the claims of those whose connections have ended, and reports whether it did. One
+// that comes again and again would use up the claims of all.
+func (w *writer) sweep() bool {
+	now := time.Now()
+	if now.Before(w.nextSweep) {
+		return false
+	}
+	w.nextSweep = now.Add(sweepEvery)
+	lives := make(map[int]netip.AddrPort)
+	w.forget(func(p *partition) bool {
+		if p.Next() > 0 || p.claim < 0 {
+			return false
+		}
+		peer, looked := lives[p.claim]
+		if !looked {
+			peer, _ = zmqwire.PeerOf(p.claim)
+			lives[p.claim] = peer
+		}
+		return peer != p.From
+	})
+	return true
+}
+
+// forget forgets the partitions that are of no use, but for those about which something is still to be done.
+func (w *writer) forget(useless func(p *partition) bool) {
 	for key, p := range w.partitions {
-		if p.heard || p.stored < p.Next() || p.owed || p.gap != nil || p.Behind() && !p.Asked(p.Next()) {
-			p.heard = false
+		if !useless(p) || p.stored < p.Next() || p.owed || p.gap != nil {
 			continue
 		}
 		if p.Next() == 0 {
-			w.claims--
+			w.claims.Return(p.From)
 		}
 		w.early -= p.Forget()
 		delete(w.partitions, key)
@@ -480,7 +523,7 @@ func (w *writer) record(s source, sequence uint64, content []byte) {
 // take appends a partition's next record to what is to be committed.
 func (w *writer) take(p *partition, content []byte) {
 	if p.Next() == 0 {
-		w.claims--
+		w.claims.Return(p.From)
 	}
 	if len(p.runs) == 0 {
 		w.pending = append(w.pending, p)
@@ -642,7 +685,14 @@ func (w *writer) survey(now time.Time) {
 	w.stats.pending.Store(int64(w.bytes))
 	w.stats.early.Store(int64(w.early))
 	w.stats.writing.Set(now)
-	w.stats.caughtUp.look(now, behind > 0 || w.news || !w.node.Settled(now))
+	// What had no room is asked for again when there is some, or when nothing is on its way.
+	again := w.untaken && now.Sub(w.lastHead) > copyAfter && (copying == 0 || w.claims.Total() <= w.claims.Most()/2)
+	if again {
+		w.nextCopy = now
+	}
+	lacking := behind > 0 || w.news || again || !w.node.Settled(now) || !w.copied && now.Sub(w.lastHead) < longWait
+	w.copied = w.copied || !lacking
+	w.stats.caughtUp.look(now, lacking)
 	w.news = false
 }
 

@@ -22,10 +22,11 @@ type Limits struct {
 	// (store.ErrTopics). Of the topics beyond it, the store does not tell which partitions there are. A consumer in Go that
 	// has more topics says several hellos, but one in C says one with all of them.
 	//
-	// A store has four times as many requests for heads under way (store.ErrHeadRequests).
+	// A store has four times as many requests for heads of one peer under way (store.ErrHeadRequests), and of all peers
+	// twice that.
 	Topics int
-	// Requests is how many FETCHes a store or a producer answers at a time, one for each requester and partition; default
-	// 16,384 (zmqwire.ErrTooMany).
+	// Requests is how many FETCHes of one peer a store or a producer answers at a time, one for each requester and partition;
+	// default 16,384 (zmqwire.ErrTooMany). Of all peers it answers twice as many.
 	Requests int
 	// PeerBytes bounds the contents that a store or a producer has on their way to one requester, default 16 MiB, and Bytes
 	// those to all of them, default 256 MiB. What has no room waits for its turn: nothing is left out.

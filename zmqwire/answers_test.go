@@ -3,6 +3,7 @@ package zmqwire
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -131,7 +132,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		s := served{shelves: map[string][]*Run{"p": shelf("p", 100)}}
 		for _, f := range test.fetch {
-			if err := s.Add(f); err != nil {
+			if err := s.Add(f, netip.AddrPort{}); err != nil {
 				t.Errorf("%s: %v", test.name, err)
 			}
 		}
@@ -151,18 +152,18 @@ func TestAnswers(t *testing.T) {
 // A request that comes while its records are under way repeats nothing and extends what is left.
 func TestAnswersWhileUnderWay(t *testing.T) {
 	s := served{shelves: map[string][]*Run{"p": shelf("p", 100)}}
-	s.Add(fetch("r", "topic", "p", 0, 30))
+	s.Add(fetch("r", "topic", "p", 0, 30), netip.AddrPort{})
 	s.turn(t) // 0 to 9
-	s.Add(fetch("r", "topic", "p", 0, 30))
-	s.turn(t)                               // 10 to 19
-	s.Add(fetch("r", "topic", "p", 30, 20)) // the next block
+	s.Add(fetch("r", "topic", "p", 0, 30), netip.AddrPort{})
+	s.turn(t)                                                 // 10 to 19
+	s.Add(fetch("r", "topic", "p", 30, 20), netip.AddrPort{}) // the next block
 	s.all(t)
 	if diff := cmp.Diff(answered("r", "p", 0, 50), s.sent); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 	// What was done can be asked for anew.
 	s.sent = nil
-	s.Add(fetch("r", "topic", "p", 0, 1))
+	s.Add(fetch("r", "topic", "p", 0, 1), netip.AddrPort{})
 	s.all(t)
 	if diff := cmp.Diff(answered("r", "p", 0, 1), s.sent); diff != "" {
 		t.Errorf("sent again (-want +got):\n%s", diff)
@@ -172,11 +173,11 @@ func TestAnswersWhileUnderWay(t *testing.T) {
 func TestAnswersTakeTurns(t *testing.T) {
 	s := served{shelves: map[string][]*Run{"p": shelf("p", 1000), "q": shelf("q", 1000)}}
 	// The first asks for much and in two partitions, the others for little, later.
-	s.Add(fetch("greedy", "topic", "p", 0, 1000))
-	s.Add(fetch("greedy", "topic", "q", 0, 1000))
-	s.Add(fetch("a", "topic", "p", 0, 15))
+	s.Add(fetch("greedy", "topic", "p", 0, 1000), netip.AddrPort{})
+	s.Add(fetch("greedy", "topic", "q", 0, 1000), netip.AddrPort{})
+	s.Add(fetch("a", "topic", "p", 0, 15), netip.AddrPort{})
 	s.turn(t)
-	s.Add(fetch("b", "topic", "q", 500, 5))
+	s.Add(fetch("b", "topic", "q", 500, 5), netip.AddrPort{})
 	s.turn(t)
 	s.turn(t)
 	want := slices.Concat(
@@ -198,8 +199,8 @@ func TestAnswersDoNotWaitForAStalledRequester(t *testing.T) {
 		shelves: map[string][]*Run{"p": shelf("p", 100), "q": shelf("q", 100)},
 		room:    map[string]int{"stalled": 3},
 	}
-	s.Add(fetch("stalled", "topic", "p", 0, 100))
-	s.Add(fetch("other", "topic", "p", 0, 100))
+	s.Add(fetch("stalled", "topic", "p", 0, 100), netip.AddrPort{})
+	s.Add(fetch("other", "topic", "p", 0, 100), netip.AddrPort{})
 	for range 10 {
 		s.turn(t)
 	}
@@ -232,7 +233,7 @@ func TestAnswersDoNotWaitForAStalledRequester(t *testing.T) {
 // A record that is gone, or cannot be read, ends the answer where it stands.
 func TestAnswersEndWhereRecordsEnd(t *testing.T) {
 	s := served{shelves: map[string][]*Run{"p": shelf("p", 100)}}
-	s.Add(fetch("r", "topic", "p", 0, 50))
+	s.Add(fetch("r", "topic", "p", 0, 50), netip.AddrPort{})
 	s.turn(t)
 	s.shelves["p"] = nil
 	s.turn(t)
@@ -244,10 +245,10 @@ func TestAnswersEndWhereRecordsEnd(t *testing.T) {
 // Who asks without end for what is not there does not wait in the place of what is: neither others nor its own requests do.
 func TestAnswersOfWhatIsNotThere(t *testing.T) {
 	s := served{shelves: map[string][]*Run{"p": shelf("p", 100), "q": shelf("q", 100)}}
-	s.Add(fetch("r", "topic", "p", 0, 100))
-	s.Add(fetch("r", "topic", "q", 0, 100))
+	s.Add(fetch("r", "topic", "p", 0, 100), netip.AddrPort{})
+	s.Add(fetch("r", "topic", "q", 0, 100), netip.AddrPort{})
 	for range 3 * 10 {
-		s.Add(fetch("r", "topic", "gone", 0, 1))
+		s.Add(fetch("r", "topic", "gone", 0, 1), netip.AddrPort{})
 		if !s.turn(t) {
 			t.Fatal("nothing moved, as if nobody had room")
 		}
@@ -263,7 +264,7 @@ func TestAnswersOfWhatIsNotThere(t *testing.T) {
 func TestAnswersAtTheLastSequences(t *testing.T) {
 	const last = 1<<64 - 2 // the greatest sequence that has one behind it
 	var a Answers
-	a.Add(fetch("r", "topic", "p", last, 1<<32-1))
+	a.Add(fetch("r", "topic", "p", last, 1<<32-1), netip.AddrPort{})
 	var sent []string
 	for range 3 {
 		a.Serve(
@@ -287,7 +288,7 @@ func TestAnswersTellTopicsApart(t *testing.T) {
 	for _, f := range []*Message{
 		fetch("r", "one", "p", 0, 1), fetch("r", "two", "p", 0, 1), fetch("r", "one", "q", 0, 1), fetch("s", "one", "p", 0, 1),
 	} {
-		a.Add(f)
+		a.Add(f, netip.AddrPort{})
 	}
 	if a.Len() != 4 {
 		t.Errorf("%d requests under way, want 4", a.Len())
@@ -308,19 +309,19 @@ func TestAnswersAreBounded(t *testing.T) {
 	const most = 100
 	a := Answers{MaxRequests: most}
 	for i := range most {
-		must(t, a.Add(fetch("r", "topic", fmt.Sprint(i), 0, 1<<32-1)))
+		must(t, a.Add(fetch("r", "topic", fmt.Sprint(i), 0, 1<<32-1), netip.AddrPort{}))
 	}
 	for _, f := range []*Message{fetch("r", "topic", "one more", 0, 1), fetch("another", "topic", "0", 0, 1)} {
-		err := a.Add(f)
+		err := a.Add(f, netip.AddrPort{})
 		if !errors.Is(err, ErrTooMany) || !strings.Contains(err.Error(), "limit requests is 100") || a.Len() != most {
 			t.Errorf("%d requests under way, want %d; error %v", a.Len(), most, err)
 		}
 	}
-	if err := a.Add(fetch("r", "topic", "0", 0, 1)); err != nil {
+	if err := a.Add(fetch("r", "topic", "0", 0, 1), netip.AddrPort{}); err != nil {
 		t.Errorf("a request for what is under way: %v", err)
 	}
 	a.Serve(time.Now(), func(*Cursor) *Run { return nil }, nil, func(*Cursor) {})
-	if err := a.Add(fetch("another", "topic", "0", 0, 1)); err != nil || a.Len() != most {
+	if err := a.Add(fetch("another", "topic", "0", 0, 1), netip.AddrPort{}); err != nil || a.Len() != most {
 		t.Errorf("%d under way after one of %d was done and another came: %v", a.Len(), most, err)
 	}
 }
@@ -332,7 +333,7 @@ func TestAnswersBoundTheirBytes(t *testing.T) {
 	a := Answers{MaxPeerBytes: 4 * size, MaxBytes: 6 * size}
 	const records = 1000
 	for _, requester := range []string{"r", "s"} {
-		must(t, a.Add(fetch(requester, "topic", "p", 0, records)))
+		must(t, a.Add(fetch(requester, "topic", "p", 0, records), netip.AddrPort{}))
 	}
 	run := runOf(0, slices.Repeat([]string{strings.Repeat("x", size)}, records)...)
 	serve := func() bool {
@@ -393,26 +394,26 @@ func TestAnswersOnTheirWayAreNotRepeated(t *testing.T) {
 		)
 		return contents
 	}
-	a.Add(fetch("r", "topic", "p", 7, 1))
+	a.Add(fetch("r", "topic", "p", 7, 1), netip.AddrPort{})
 	if n := sent(); n != 1 || a.Len() != 0 {
 		t.Fatalf("%d records sent, want the one asked for", n)
 	}
 	for range 3 {
-		a.Add(fetch("r", "topic", "p", 7, 1))
+		a.Add(fetch("r", "topic", "p", 7, 1), netip.AddrPort{})
 	}
 	if n := sent(); n != 0 {
 		t.Errorf("%d records sent again while they are on their way", n)
 	}
-	a.Add(fetch("r", "topic", "p", 7, 2))
+	a.Add(fetch("r", "topic", "p", 7, 2), netip.AddrPort{})
 	if n := sent(); n != 1 {
 		t.Errorf("%d records sent, want the next one", n)
 	}
-	a.Add(fetch("s", "topic", "p", 8, 1))
+	a.Add(fetch("s", "topic", "p", 8, 1), netip.AddrPort{})
 	if n := sent(); n != 1 {
 		t.Errorf("%d records sent to another requester, want 1", n)
 	}
 	await(t, sub, 3)
-	if must(t, a.Add(fetch("r", "topic", "p", 7, 1))); a.Len() != 1 {
+	if must(t, a.Add(fetch("r", "topic", "p", 7, 1), netip.AddrPort{})); a.Len() != 1 {
 		t.Error("not sent again although nothing is on its way")
 	}
 }

@@ -3,6 +3,7 @@ package zmqwire
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -146,7 +147,7 @@ func (m *model) ask() (wait time.Duration) {
 			s.awaited = m.now
 		}
 		s.flying = end
-		m.send(func() { m.answers.Add(fetch("taker", "topic", o.Partition, first, count)) })
+		m.send(func() { m.answers.Add(fetch("taker", "topic", o.Partition, first, count), netip.AddrPort{}) })
 	})
 }
 

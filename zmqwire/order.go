@@ -2,6 +2,7 @@ package zmqwire
 
 import (
 	"iter"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -26,6 +27,7 @@ const (
 type Order struct {
 	Topic     string
 	Partition string
+	From      netip.AddrPort // the peer that made it known: in a Backlog it takes that one's turns
 
 	next  uint64
 	known uint64 // the sequence after the highest record that is known, or claimed, to exist
@@ -235,10 +237,11 @@ func (o *Order) hope(now time.Time) hope {
 const backlogTurns = 32
 
 // Backlog is the partitions of one node that lack records. Some of them fetch, the others wait for a turn; one that gets
-// no answer gives its turn away, so that partitions nobody has left do not hold up those that somebody has.
+// no answer gives its turn away, so that partitions nobody has left do not hold up those that somebody has. The peers that
+// made them known take turns, so that what one of them makes up does not hold up what another tells of.
 type Backlog struct {
 	fetching []*Order // at most backlogTurns
-	waiting  []*Order
+	waiting  Turns[*Order]
 }
 
 // Add puts a partition into the backlog when it lacks records and is not yet there. It leaves another one, where it is counted
@@ -251,7 +254,7 @@ func (b *Backlog) Add(o *Order) {
 	if len(b.fetching) < backlogTurns {
 		b.fetching = append(b.fetching, o)
 	} else {
-		b.waiting = append(b.waiting, o)
+		b.waiting.Push(o.From, o)
 	}
 }
 
@@ -267,18 +270,17 @@ func (b *Backlog) Came(partition string) {
 // All are the partitions that lack records, and some that lack none any more.
 func (b *Backlog) All() iter.Seq[*Order] {
 	return func(yield func(*Order) bool) {
-		for _, some := range [][]*Order{b.fetching, b.waiting} {
-			for _, o := range some {
-				if !yield(o) {
-					return
-				}
+		for _, o := range b.fetching {
+			if !yield(o) {
+				return
 			}
 		}
+		b.waiting.All()(yield)
 	}
 }
 
 // Len is the number of partitions that lack records.
-func (b *Backlog) Len() int { return len(b.fetching) + len(b.waiting) }
+func (b *Backlog) Len() int { return len(b.fetching) + b.waiting.Len() }
 
 // Lacking tells how many partitions lack records that may still come, and how many lack what nobody gave for some
 // seconds, though it was asked for again and again. It looks at each of them.
@@ -305,19 +307,16 @@ func (b *Backlog) Ask(now time.Time, budget int, fetch func(o *Order, first uint
 		case o.list != b:
 		case !o.lacks():
 			o.list = nil
-		case len(b.waiting) > 0 && o.silent(now):
-			b.waiting = append(b.waiting, o)
+		case b.waiting.Len() > 0 && o.silent(now):
+			b.waiting.Push(o.From, o)
 		default:
 			fetching = append(fetching, o)
 		}
 	}
 	clear(b.fetching[len(fetching):])
 	b.fetching = fetching
-	for len(b.fetching) < backlogTurns && len(b.waiting) > 0 {
-		o := b.waiting[0]
-		b.waiting[0] = nil
-		b.waiting = b.waiting[1:]
-		switch {
+	for len(b.fetching) < backlogTurns && b.waiting.Len() > 0 {
+		switch o, _ := b.waiting.Pop(); {
 		case o.list != b:
 		case o.lacks():
 			b.fetching = append(b.fetching, o)

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -239,7 +240,7 @@ func (p *simProducer) hear(m *letter) {
 			p.runs = p.runs[1:]
 		}
 	case Fetch:
-		p.answers.Add(fetch(m.from.name, "topic", p.name, m.sequence, m.count))
+		p.answers.Add(fetch(m.from.name, "topic", p.name, m.sequence, m.count), netip.AddrPort{})
 	}
 	p.due(0)
 }
@@ -409,7 +410,7 @@ func (t *simStore) hear(m *letter) {
 	defer t.due(0)
 	switch m.kind {
 	case Fetch:
-		t.answers.Add(fetch(m.from.name, "topic", t.s.producers[m.partition].name, m.sequence, m.count))
+		t.answers.Add(fetch(m.from.name, "topic", t.s.producers[m.partition].name, m.sequence, m.count), netip.AddrPort{})
 		return
 	case GetHeads, ConsumerHello:
 		for i := range t.disk {
