@@ -267,7 +267,7 @@ func announce(frames [][]byte, peer netip.Addr) (zmqwire.Announcement, error) {
 			return zmqwire.Announcement{}, fmt.Errorf("%w: no host, and no peer address", zmqwire.ErrBeacon)
 		}
 		if ip.IsLoopback() {
-			ip = ownAddress(ip)
+			ip = OwnAddress(ip)
 		}
 		beacon.Host = ip.String()
 	}
@@ -277,9 +277,9 @@ func announce(frames [][]byte, peer netip.Addr) (zmqwire.Announcement, error) {
 	}, nil
 }
 
-// ownAddress is the first address of this machine, of loopback's family, that other machines may reach; loopback
+// OwnAddress is the first address of this machine, of loopback's family, that other machines may reach; loopback
 // itself when there is none.
-func ownAddress(loopback netip.Addr) netip.Addr {
+func OwnAddress(loopback netip.Addr) netip.Addr {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		return loopback

@@ -163,7 +163,7 @@ func (n *rawNode) send(t testing.TB, message [][]byte) {
 }
 
 func TestAnnounce(t *testing.T) {
-	own := func(loopback string) string { return ownAddress(netip.MustParseAddr(loopback)).String() }
+	own := func(loopback string) string { return OwnAddress(netip.MustParseAddr(loopback)).String() }
 	for _, test := range []struct {
 		name   string
 		frames [][]byte
@@ -210,7 +210,7 @@ func TestAnnounce(t *testing.T) {
 
 func TestOwnAddress(t *testing.T) {
 	for _, loopback := range []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")} {
-		got := ownAddress(loopback)
+		got := OwnAddress(loopback)
 		if got.Is4() != loopback.Is4() || got != loopback && !got.IsGlobalUnicast() {
 			t.Errorf("in place of %v: %v", loopback, got)
 		}
@@ -220,7 +220,7 @@ func TestOwnAddress(t *testing.T) {
 func TestTowerRewritesBeacons(t *testing.T) {
 	tw := openTower(t)
 	a, b := joinRaw(t, tw), joinRaw(t, tw)
-	own := ownAddress(netip.MustParseAddr("127.0.0.1"))
+	own := OwnAddress(netip.MustParseAddr("127.0.0.1"))
 	for _, test := range []struct{ beacon, want [][]byte }{
 		{frames("B", "A", "127.0.0.1", "5000"), frames("B", "A", "tcp://127.0.0.1:5000")},
 		{frames("B", "A", "", "65535"), frames("B", "A", fmt.Sprintf("tcp://%v:65535", own))},
@@ -329,7 +329,7 @@ func TestTowerOnIPv6(t *testing.T) {
 	t.Cleanup(func() { closeTower(t, tw) })
 	n := joinRaw(t, tw)
 	n.send(t, frames("B", "A", "", "5000"))
-	want := frames("B", "A", fmt.Sprintf("tcp://[%v]:5000", ownAddress(netip.MustParseAddr("::1"))))
+	want := frames("B", "A", fmt.Sprintf("tcp://[%v]:5000", OwnAddress(netip.MustParseAddr("::1"))))
 	if diff := cmp.Diff(want, n.next(t)); diff != "" {
 		t.Errorf("announcement (-want +got):\n%s", diff)
 	}

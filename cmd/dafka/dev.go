@@ -46,6 +46,6 @@ func runDev(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(err, t.Close())
 	}
-	running := fmt.Sprintf("tower and store are running: records are kept in %s, nodes join with %s", dir, joinFlags(t))
+	running := fmt.Sprintf("tower and store are running: records are kept in %s%s, nodes join with %s", dir, storePorts(node), joinFlags(t))
 	return nodes{t, s}.serve(c.Context, config, running)
 }

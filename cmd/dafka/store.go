@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/store"
+	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
 )
 
 // storeCommand is `dafka store`: a store as a process.
@@ -26,6 +30,15 @@ func storeCommand() *cli.Command {
 	}
 }
 
+// storePorts names the ports of a store's two nodes, where they are not free ones.
+func storePorts(node tower.NodeConfig) string {
+	endpoint, err := zmqwire.ParseListenEndpoint(node.Bind)
+	if err != nil || endpoint.Port == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", its ports are %d and %d", endpoint.Port, endpoint.Port+1)
+}
+
 func runStore(c *cli.Context) error {
 	if err := wantArgs(c, 0); err != nil {
 		return err
@@ -40,5 +53,5 @@ func runStore(c *cli.Context) error {
 		return err
 	}
 	defer sayWaiting(node, s.Connected)()
-	return nodes{store: s}.serve(c.Context, config, "store is running: records are kept in "+dir)
+	return nodes{store: s}.serve(c.Context, config, "store is running: records are kept in "+dir+storePorts(node))
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/zmqwire"
 )
 
 // towerCommand is `dafka tower`: the meeting point as a process.
@@ -36,9 +38,26 @@ func runTower(c *cli.Context) error {
 	return nodes{tower: t}.serve(c.Context, config, "tower is running: nodes join with "+joinFlags(t))
 }
 
-// joinFlags is what a node on this machine is given to find the tower.
+// joinFlags are the flags by which nodes find the tower: those of other machines too, if it listens for them.
 func joinFlags(t *tower.Tower) string {
-	return fmt.Sprintf("--pub %s --sub %s", reachable(t.Pub()), reachable(t.Sub()))
+	return fmt.Sprintf("--pub %s --sub %s", outward(t.Pub()), outward(t.Sub()))
+}
+
+// outward is where other machines connect to a bound endpoint, as far as this machine knows.
+func outward(bound string) string {
+	endpoint, err := zmqwire.ParseListenEndpoint(bound)
+	if err != nil {
+		return bound
+	}
+	if ip, err := netip.ParseAddr(endpoint.Host); err != nil || !ip.IsUnspecified() {
+		return bound
+	}
+	own := tower.OwnAddress(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	if six := tower.OwnAddress(netip.IPv6Loopback()); own.IsLoopback() && !six.IsLoopback() {
+		own = six
+	}
+	endpoint.Host = own.String()
+	return endpoint.String()
 }
 
 // reachable is where a program on this machine connects to a bound endpoint.
