@@ -18,8 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/urfave/cli/v2"
 
+	"github.com/godafka/dafka/interop/dafkametrics"
 	"github.com/godafka/dafka/store"
-	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -146,7 +146,8 @@ type page struct {
 
 func (n nodes) handler() http.Handler {
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n)
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(n.collectors()...)
 	pages := []page{
 		{"/metrics", "numbers for Prometheus", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}).ServeHTTP},
 		{"/healthz", "200 while the nodes work", answer(n.ill)},
@@ -244,103 +245,19 @@ func lacks(s store.Stats) (reasons []string) {
 	return reasons
 }
 
-// metric is one number of the Stats of a node.
-type metric[S any] struct {
-	desc  *prometheus.Desc
-	kind  prometheus.ValueType
-	value func(S) float64
-}
-
-func counter[S any](name, help string, value func(S) uint64) metric[S] {
-	return metric[S]{desc(name, help), prometheus.CounterValue, func(s S) float64 { return float64(value(s)) }}
-}
-
-func gauge[S any](name, help string, value func(S) float64) metric[S] {
-	return metric[S]{desc(name, help), prometheus.GaugeValue, value}
-}
-
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("dafka_"+name, help, labels, nil)
-}
-
-var (
-	buildInfo = desc("build_info", "The versions of this program and of libzmq; always 1.", "version", "libzmq")
-
-	towerFaults  = desc("tower_faults_total", "Beacons dropped, by reason.", "reason")
-	towerMetrics = []metric[tower.Stats]{
-		counter("tower_beacons_received_total", "Beacons that came from nodes.", func(s tower.Stats) uint64 { return s.Received }),
-		counter("tower_beacons_forwarded_total", "Beacons passed on to all nodes.", func(s tower.Stats) uint64 { return s.Forwarded }),
-		gauge("tower_nodes", "Nodes heard in the last 10 to 20 seconds; a store is two.", func(s tower.Stats) float64 { return float64(s.Nodes) }),
-	}
-
-	storeFaults  = desc("store_faults_total", "Messages dropped, by reason.", "reason")
-	storeCommits = desc("store_commit_duration_seconds", "How long commits took, until the disk had them.")
-	storeMetrics = []metric[store.Stats]{
-		counter("store_records_total", "Records stored and acked.", func(s store.Stats) uint64 { return s.Records }),
-		counter("store_content_bytes_total", "Bytes of the contents of records stored and acked.", func(s store.Stats) uint64 { return s.Bytes }),
-		counter("store_duplicate_records_total", "Records received again.", func(s store.Stats) uint64 { return s.Duplicates }),
-		counter("store_fetches_total", "Requests for records.", func(s store.Stats) uint64 { return s.Fetches }),
-		counter("store_answered_records_total", "Records sent to those who asked.", func(s store.Stats) uint64 { return s.Answered }),
-		counter("store_damaged_total", "Reads of runs and heads that were damaged.", func(s store.Stats) uint64 { return s.Damaged }),
-		counter("store_mended_records_total", "Records that other stores gave again, in the place of damaged ones.", func(s store.Stats) uint64 { return s.Mended }),
-		gauge("store_pending_bytes", "Received and waiting for a commit; at 8 MiB producers wait.", func(s store.Stats) float64 { return float64(s.PendingBytes) }),
-		gauge("store_early_bytes", "Received before their turn, because records before them are missing.", func(s store.Stats) float64 { return float64(s.EarlyBytes) }),
-		gauge("store_behind_partitions", "Partitions of which records are missing that may still come.", func(s store.Stats) float64 { return float64(s.Behind) }),
-		gauge("store_unanswered_partitions", "Partitions of which records are missing that nobody gave for some seconds.", func(s store.Stats) float64 { return float64(s.Unanswered) }),
-		gauge("store_caught_up", "1 when nothing is missing that somebody has.", func(s store.Stats) float64 { return oneIf(s.CaughtUp) }),
-		gauge("store_towers", "Towers heard.", func(s store.Stats) float64 { return float64(s.Towers) }),
-		gauge("store_peers", "Other nodes known.", func(s store.Stats) float64 { return float64(s.Peers) }),
-		gauge("store_database_bytes", "What the database takes of the disk.", func(s store.Stats) float64 { return float64(s.Disk.Used) }),
-		gauge("store_database_log_bytes", "What is in the database's log, and not yet in its tables.", func(s store.Stats) float64 { return float64(s.Disk.Log) }),
-		gauge("store_compaction_debt_bytes", "What the database has yet to rewrite.", func(s store.Stats) float64 { return float64(s.Disk.Debt) }),
-		gauge("store_disk_free_bytes", "Room left on the disk.", func(s store.Stats) float64 { return float64(s.Disk.Free) }),
-		gauge("store_disk_full", "1 when the disk has no room: nothing is stored and acked.", func(s store.Stats) float64 { return oneIf(s.Disk.Full) }),
-		gauge("store_disk_size_bytes", "Size of the disk.", func(s store.Stats) float64 { return float64(s.Disk.All) }),
-	}
-)
-
-func oneIf(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
-}
-
-// Describe makes of nodes, with Collect, a prometheus.Collector.
-func (n nodes) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(n, to) }
-
-// Collect gives all metrics of all nodes.
-func (n nodes) Collect(to chan<- prometheus.Metric) {
-	to <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, version(), zmqwire.LibraryVersion())
+// collectors are those of the program and of its nodes.
+func (n nodes) collectors() []prometheus.Collector {
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "dafka_build_info", Help: "The versions of this program and of libzmq; always 1.",
+		ConstLabels: prometheus.Labels{"version": version(), "libzmq": zmqwire.LibraryVersion()},
+	})
+	build.Set(1)
+	all := []prometheus.Collector{build}
 	if n.tower != nil {
-		s := n.tower.Stats()
-		collect(to, s, towerMetrics)
-		collectFaults(to, towerFaults, s.Faults)
+		all = append(all, dafkametrics.Tower(n.tower, nil))
 	}
 	if n.store != nil {
-		s := n.store.Stats()
-		collect(to, s, storeMetrics)
-		collectFaults(to, storeFaults, s.Faults)
-		within := make(map[float64]uint64, len(s.Commits.Within))
-		for took, count := range s.Commits.Within {
-			within[took.Seconds()] = count
-		}
-		to <- prometheus.MustNewConstHistogram(storeCommits, s.Commits.Count, s.Commits.Sum.Seconds(), within)
+		all = append(all, dafkametrics.Store(n.store, nil))
 	}
-}
-
-func collect[S any](to chan<- prometheus.Metric, s S, metrics []metric[S]) {
-	for _, m := range metrics {
-		to <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s))
-	}
-}
-
-// collectFaults gives a zero too, so that the first fault is seen to come.
-func collectFaults(to chan<- prometheus.Metric, desc *prometheus.Desc, faults map[zmqwire.Fault]uint64) {
-	if _, ok := faults[zmqwire.OtherFault]; !ok {
-		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, 0, string(zmqwire.OtherFault))
-	}
-	for reason, count := range faults {
-		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(count), string(reason))
-	}
+	return all
 }
