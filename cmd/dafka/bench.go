@@ -152,10 +152,10 @@ func (b *bench) showProgress() (stop func()) {
 		for {
 			select {
 			case <-stopping:
-				fmt.Fprint(os.Stderr, clearLine)
+				fmt.Fprint(stderr, clearLine)
 				return
 			case <-tick.C:
-				fmt.Fprintf(os.Stderr, "%smeasuring %v (%.0f s in all)", clearLine, b.doing.Load(), time.Since(begin).Seconds())
+				fmt.Fprintf(stderr, "%smeasuring %v (%.0f s in all)", clearLine, b.doing.Load(), time.Since(begin).Seconds())
 			}
 		}
 	})
@@ -192,7 +192,7 @@ func (b *bench) show(r row) error {
 }
 
 func (b *bench) table() {
-	w := tabwriter.NewWriter(os.Stderr, 0, 0, 2, ' ', tabwriter.AlignRight)
+	w := tabwriter.NewWriter(stderr, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tbytes\trecords\tseconds\trecords/s\tMB/s\tof raw\tof C\tCPU us/record\tMB RSS\t")
 	for _, r := range b.rows {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%.3f\t%.0f\t%.1f\t%s\t%s\t%.2f\t%d\t\n",
@@ -201,15 +201,15 @@ func (b *bench) table() {
 	w.Flush()
 	for _, r := range b.rows {
 		if l := r.Latency; l != nil {
-			fmt.Fprintf(os.Stderr, "%s: p50 %.0f us, p90 %.0f, p99 %.0f, p99.9 %.0f, max %.0f", r.Name, l.P50, l.P90, l.P99, l.P999, l.Max)
+			fmt.Fprintf(stderr, "%s: p50 %.0f us, p90 %.0f, p99 %.0f, p99.9 %.0f, max %.0f", r.Name, l.P50, l.P90, l.P99, l.P999, l.Max)
 			if l.Sync > 0 {
-				fmt.Fprintf(os.Stderr, "; one fsync %.0f us", l.Sync)
+				fmt.Fprintf(stderr, "; one fsync %.0f us", l.Sync)
 			}
-			fmt.Fprintln(os.Stderr)
+			fmt.Fprintln(stderr)
 		}
 	}
 	for _, note := range b.notes {
-		fmt.Fprintln(os.Stderr, note)
+		fmt.Fprintln(stderr, note)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 )
 
@@ -25,11 +24,19 @@ type cLog struct {
 
 // cLogger is the log of a C program; problems is where warnings and errors go.
 func (c *config) cLogger(problems io.Writer) *slog.Logger {
-	return slog.New(&cLog{
+	log := &cLog{
 		role:    strings.ToUpper(c.role[:1]) + c.role[1:],
 		verbose: c.isOn(c.role + "/verbose"), beacon: c.isOn("beacon/verbose"),
-		out: os.Stdout, problems: problems,
-	})
+		out: stdout, problems: problems,
+	}
+	sayDropped := func(file io.Writer) slog.Handler {
+		direct := *log
+		direct.out, direct.problems = file, file
+		return &direct
+	}
+	stdout.sayDroppedWith(sayDropped)
+	stderr.sayDroppedWith(sayDropped)
+	return slog.New(log)
 }
 
 func (l *cLog) Enabled(_ context.Context, level slog.Level) bool {

@@ -131,7 +131,8 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 			config.values["beacon/bind"].place("beacon/bind"))
 	}
 	if c.App.Name == program && config.text("log/format") == "json" {
-		jsonLog = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+		jsonLog = slog.New(slog.NewJSONHandler(stderr, nil))
+		stderr.sayDroppedWith(func(file io.Writer) slog.Handler { return slog.NewJSONHandler(file, nil) })
 	}
 	config.unused = append(tree.unused(file), unusedVariables()...)
 	return config, config.complain(c)
@@ -407,7 +408,7 @@ func runConfigShow(c *cli.Context) error {
 		return err
 	}
 	for _, u := range config.unused {
-		fmt.Fprintln(os.Stderr, u.text)
+		fmt.Fprintln(stderr, u.text)
 	}
 	out := bufio.NewWriter(os.Stdout)
 	return errors.Join(config.print(out), out.Flush())

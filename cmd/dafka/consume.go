@@ -223,7 +223,7 @@ func printRecords(ctx context.Context, from *consumer.Consumer, out *printer, fo
 			return err
 		}
 		if record.Skipped > 0 {
-			fmt.Fprintf(os.Stderr, "skipped records %d to %d of topic %s, partition %s: nobody has them\n",
+			fmt.Fprintf(stderr, "skipped records %d to %d of topic %s, partition %s: nobody has them\n",
 				record.Sequence-record.Skipped, record.Sequence-1, printable(textOrBase64(record.Topic)), printable(textOrBase64(record.Partition)))
 		}
 		if err := out.print(format, &record); err != nil {

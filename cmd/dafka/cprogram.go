@@ -105,7 +105,7 @@ func runTowerd(c *cli.Context) error {
 		return err
 	}
 	where := config.tower()
-	where.Logger = config.cLogger(os.Stdout)
+	where.Logger = config.cLogger(stdout)
 	where.Logger.Info("xsub listening on " + where.Sub)
 	where.Logger.Info("xpub listening on " + where.Pub)
 	t, err := tower.Open(where)
@@ -125,7 +125,7 @@ func runStored(c *cli.Context) error {
 		return err
 	}
 	node := config.node()
-	node.Logger = config.cLogger(os.Stdout)
+	node.Logger = config.cLogger(stdout)
 	s, err := store.Open(store.Config{Dir: config.text("store/db"), Node: node})
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func openCProducer(c *cli.Context, topic string) (*publisher, tower.NodeConfig, 
 		return nil, tower.NodeConfig{}, err
 	}
 	node := config.node()
-	node.Logger = config.cLogger(os.Stdout)
+	node.Logger = config.cLogger(stdout)
 	p, err := openPublisher(config.producer(topic, node))
 	if err == nil {
 		node.Logger.Info("producer started")
@@ -207,7 +207,7 @@ func runConsoleConsumer(c *cli.Context) error {
 		return wrong(c, "%v", err)
 	}
 	// Its stdout is for records, among which a C consumer hardly ever has a warning.
-	consumed, node, err := openCConsumer(c, os.Stderr, consumer.LatestRecord)
+	consumed, node, err := openCConsumer(c, stderr, consumer.LatestRecord)
 	if err != nil {
 		return err
 	}
@@ -245,8 +245,14 @@ func perfArgs(c *cli.Context) (count, size int, err error) {
 // printPerf prints a result.
 func printPerf(count, size int, took time.Duration) error {
 	rate := float64(count) / took.Seconds()
-	_, err := fmt.Printf("message size: %d [B]\nmessage count: %d\nmean throughput: %d [msg/s]\nmean throughput: %.3f [Mb/s]\n",
+	return printLine("message size: %d [B]\nmessage count: %d\nmean throughput: %d [msg/s]\nmean throughput: %.3f [Mb/s]\n",
 		size, count, int(rate), rate*float64(size)*8/1e6)
+}
+
+// printLine prints a result, behind what was logged.
+func printLine(format string, args ...any) error {
+	stdout.drain(logPatience)
+	_, err := fmt.Printf(format, args...)
 	return err
 }
 
@@ -279,7 +285,7 @@ func runPerfStore(c *cli.Context) error {
 		}
 	}
 	if err == nil {
-		_, err = fmt.Println("Done publishing")
+		err = printLine("Done publishing\n")
 	}
 	closeErr := closeProducer(c.Context, p, progress)
 	took := time.Since(begin)
@@ -294,7 +300,7 @@ func runPerfConsumer(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	consumed, node, err := openCConsumer(c, os.Stdout, consumer.Latest, perfTopic)
+	consumed, node, err := openCConsumer(c, stdout, consumer.Latest, perfTopic)
 	if err != nil {
 		return err
 	}
@@ -306,7 +312,7 @@ func runPerfConsumer(c *cli.Context) error {
 			break
 		}
 		if n == 0 {
-			if _, err = fmt.Println("Received first"); err != nil {
+			if err = printLine("Received first\n"); err != nil {
 				break
 			}
 			begin = time.Now()

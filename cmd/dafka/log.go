@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -50,9 +49,9 @@ func (c *config) logger() *slog.Logger {
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if c.text("log/format") == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+		return slog.New(slog.NewJSONHandler(stderr, options))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return slog.New(slog.NewTextHandler(stderr, options))
 }
 
 // jsonLog is where what is said goes when the log is JSON, so that every line of stderr is; nil otherwise.
@@ -63,7 +62,7 @@ func warn(name, message string) {
 	if jsonLog != nil {
 		jsonLog.Warn(message)
 	} else {
-		fmt.Fprintf(os.Stderr, "%s: warning: %s\n", name, message)
+		fmt.Fprintf(stderr, "%s: warning: %s\n", name, message)
 	}
 }
 
@@ -72,6 +71,6 @@ func say(format string, args ...any) {
 	if message := fmt.Sprintf(format, args...); jsonLog != nil {
 		jsonLog.Info(message)
 	} else {
-		fmt.Fprintln(os.Stderr, message)
+		fmt.Fprintln(stderr, message)
 	}
 }

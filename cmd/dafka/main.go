@@ -43,7 +43,11 @@ const patience = 1800 * time.Millisecond
 // program is its name, unless it is called by that of a C program.
 const program = "dafka"
 
-func main() { os.Exit(run(os.Args)) }
+func main() {
+	status := run(os.Args)
+	drainLogs(logPatience)
+	os.Exit(status)
+}
 
 func run(args []string) int {
 	// When the reader of stdout goes away, writing shall fail, not kill.
@@ -216,7 +220,7 @@ func report(name string, err error) int {
 	if jsonLog != nil {
 		jsonLog.Error(message)
 	} else {
-		fmt.Fprintf(os.Stderr, "%s: error: %s\n", name, message)
+		fmt.Fprintf(stderr, "%s: error: %s\n", name, message)
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
@@ -227,7 +231,7 @@ func report(name string, err error) int {
 		if cProgramNamed(name) != nil {
 			line = "Usage: %s\n" // as C writes it; and there is no more
 		}
-		fmt.Fprintf(os.Stderr, line, usage.usage)
+		fmt.Fprintf(stderr, line, usage.usage)
 		return statusUsage
 	}
 	if status != nil {
@@ -266,10 +270,13 @@ func endOnSignal(name string) context.Context {
 			select {
 			case s := <-signals:
 				if s != syscall.SIGHUP {
+					drainLogs(logPatience / 10)
 					os.Exit(128 + int(s.(syscall.Signal)))
 				}
 			case <-timeout:
-				os.Exit(report(name, fmt.Errorf("still busy %v after the signal to end; ended all the same", patience)))
+				status := report(name, fmt.Errorf("still busy %v after the signal to end; ended all the same", patience))
+				drainLogs(logPatience / 10)
+				os.Exit(status)
 			}
 		}
 	}()

@@ -28,7 +28,7 @@ func (m *meter) progress(done, total uint64) {
 		return
 	}
 	m.shown = time.Now()
-	fmt.Fprintf(os.Stderr, "%s%s: %d %%", clearLine, m.doing, 100*done/total)
+	fmt.Fprintf(stderr, "%s%s: %d %%", clearLine, m.doing, 100*done/total)
 }
 
 // offline does a long piece of work on a store that does not run.
@@ -45,6 +45,6 @@ func offline(c *cli.Context, doing string, work func(context.Context, store.Prog
 // end clears the line for what is to be said.
 func (m *meter) end() {
 	if m.terminal {
-		fmt.Fprint(os.Stderr, clearLine)
+		fmt.Fprint(stderr, clearLine)
 	}
 }

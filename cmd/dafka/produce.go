@@ -316,7 +316,7 @@ func (g *progress) run() {
 			g.say("%d records wait for a store to ack them: is one running? (dafka store)", s.Sent-s.Acked)
 		}
 		if g.line {
-			fmt.Fprintf(os.Stderr, "%s%d records sent, %d acked", clearLine, s.Sent, s.Acked)
+			fmt.Fprintf(stderr, "%s%d records sent, %d acked", clearLine, s.Sent, s.Acked)
 		}
 	}
 }
@@ -327,7 +327,7 @@ const clearLine = "\r\x1b[K"
 // say prints a line of its own.
 func (g *progress) say(format string, args ...any) {
 	if g.line {
-		fmt.Fprint(os.Stderr, clearLine)
+		fmt.Fprint(stderr, clearLine)
 	}
 	say(format, args...)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -78,6 +77,6 @@ func runCopy(c *cli.Context, doing, done, to string, work func(context.Context, 
 		}
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%s %s: %s\n", done, to, sum(report))
+	fmt.Fprintf(stderr, "%s %s: %s\n", done, to, sum(report))
 	return nil
 }

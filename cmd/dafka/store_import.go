@@ -99,7 +99,7 @@ func importLevelDB(c *cli.Context, from, dir string) error {
 		return err
 	}
 	printReport(report)
-	fmt.Fprintf(os.Stderr, "imported into %s and compared: %s\n", dir, sum(report))
+	fmt.Fprintf(stderr, "imported into %s and compared: %s\n", dir, sum(report))
 	if !report.Sound() {
 		return fmt.Errorf("not all of %s could be imported", from)
 	}
@@ -153,7 +153,7 @@ func importLines(c *cli.Context, file, dir string) error {
 	if err := errors.Join(err, into.Close()); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "imported into %s: %s, %d were there already\n", dir, plural(added, "record"), known)
+	fmt.Fprintf(stderr, "imported into %s: %s, %d were there already\n", dir, plural(added, "record"), known)
 	return nil
 }
 

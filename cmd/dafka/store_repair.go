@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -42,14 +41,14 @@ func runStoreRepair(c *cli.Context) error {
 	}
 	printReport(&repaired.Report)
 	if repaired.Old == "" {
-		fmt.Fprintf(os.Stderr, "%s is sound, there is nothing to repair: %s\n", dir, sum(&repaired.Report))
+		fmt.Fprintf(stderr, "%s is sound, there is nothing to repair: %s\n", dir, sum(&repaired.Report))
 		return nil
 	}
 	lost := uint64(0)
 	for _, p := range repaired.Partitions {
 		lost += p.Lost
 	}
-	fmt.Fprintf(os.Stderr, "%s is repaired: kept %s; lost %s that are known of\n", dir, sum(&repaired.Report), plural(lost, "record"))
-	fmt.Fprintf(os.Stderr, "the damaged folder is %s: remove it when the store has what it needs\n", repaired.Old)
+	fmt.Fprintf(stderr, "%s is repaired: kept %s; lost %s that are known of\n", dir, sum(&repaired.Report), plural(lost, "record"))
+	fmt.Fprintf(stderr, "the damaged folder is %s: remove it when the store has what it needs\n", repaired.Old)
 	return nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -58,17 +57,17 @@ func runStoreVerify(c *cli.Context) error {
 	if !report.Sound() {
 		return fmt.Errorf("%s is damaged: make what can be read a sound database with: dafka store repair --db %s", dir, dir)
 	}
-	fmt.Fprintf(os.Stderr, "%s is sound: %s\n", dir, sum(report))
+	fmt.Fprintf(stderr, "%s is sound: %s\n", dir, sum(report))
 	return nil
 }
 
 // printReport says what was found: what is wrong, and how much there is of each topic.
 func printReport(r *store.Report) {
 	for _, fault := range r.Faults {
-		fmt.Fprintf(os.Stderr, "damaged: %s\n", fault)
+		fmt.Fprintf(stderr, "damaged: %s\n", fault)
 	}
 	if r.Killed {
-		fmt.Fprintln(os.Stderr, "the store was killed, or the power failed: a commit that was under way may be missing")
+		fmt.Fprintln(stderr, "the store was killed, or the power failed: a commit that was under way may be missing")
 	}
 	for i := 0; i < len(r.Partitions); {
 		topic := r.Partitions[i].Topic
@@ -78,11 +77,11 @@ func printReport(r *store.Report) {
 			partitions++
 			records += p.Records
 			if p.Fault != "" {
-				fmt.Fprintf(os.Stderr, "damaged: topic %s, partition %s: %s sound, %d lost: %s\n",
+				fmt.Fprintf(stderr, "damaged: topic %s, partition %s: %s sound, %d lost: %s\n",
 					readable(p.Topic), readable(p.Partition), plural(p.Records, "record"), p.Lost, p.Fault)
 			}
 		}
-		fmt.Fprintf(os.Stderr, "topic %s: %s in %s\n", readable(topic), plural(records, "record"), plural(uint64(partitions), "partition"))
+		fmt.Fprintf(stderr, "topic %s: %s in %s\n", readable(topic), plural(records, "record"), plural(uint64(partitions), "partition"))
 	}
 }
 
