@@ -1,7 +1,3 @@
-// Package zmqwire is the wire: the nine messages of Dafka and their bytes, the sockets that move them in batches, and
-// the rules of the protocol that more than one kind of node follows (runs of records, order, fetching, answering).
-//
-// The C programs (zeromq/dafka) are the authority for every byte; where they and RFC 46/DAFKA differ, they win.
 package zmqwire
 
 import (
