@@ -98,7 +98,7 @@ var topLevel = only(
 	"go.mod", "go.sum",
 	"zmqwire", "tower", "producer", "consumer", "store", "cmd", "interop", "docker",
 	"Makefile", "README.md", "LICENSE",
-	".ci", ".git", ".gitignore", ".dockerignore", "staticcheck.conf", ".editorconfig",
+	".ci", ".git", ".github", ".gitignore", ".dockerignore", "staticcheck.conf", ".editorconfig",
 )
 
 // badFolders are names that say nothing of what is inside, and so gather what has no home.
