@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -56,7 +57,9 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 		default:
 			value = "true"
 		}
-		if before, again := given[flag]; again && before != value && !isList(flag) {
+		if before, again := given[flag]; again && before != value && mayOverride(flag) {
+			fmt.Fprintf(os.Stderr, "dafka: warning: flag --%s is given twice: %q holds, not %q\n", flag.Names()[0], value, before)
+		} else if again && before != value && !isList(flag) {
 			message := fmt.Sprintf("flag --%s is given twice, with %q and with %q: it has one value", flag.Names()[0], before, value)
 			return nil, &usageError{message, command.UsageText}
 		}
@@ -107,6 +110,12 @@ func flagNamed(flags []cli.Flag, name string) cli.Flag {
 func takesValue(f cli.Flag) bool {
 	_, boolean := f.(*cli.BoolFlag)
 	return !boolean
+}
+
+// mayOverride reports whether a second value of a flag holds in place of the first, with a warning. Scripts have one line
+// of flags that place a node, and append what differs for one of the nodes.
+func mayOverride(f cli.Flag) bool {
+	return slices.Contains([]string{"address", "bind"}, f.Names()[0])
 }
 
 // isList says whether a flag may be given several times.

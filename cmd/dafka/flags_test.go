@@ -30,6 +30,8 @@ func TestFlagsFirst(t *testing.T) {
 		{"an empty argument", line("produce", "", "--verbose"), line("produce", "--verbose", "--", "")},
 		{"a flag again", line("consume", "--pub", "tcp://a:1", "a", "--pub", "tcp://b:1"),
 			line("consume", "--pub", "tcp://a:1", "--pub", "tcp://b:1", "--", "a")},
+		{"another place", line("consume", "--address", "a", "--bind", "1", "t", "--address", "b", "--bind", "2"),
+			line("consume", "--address", "a", "--bind", "1", "--address", "b", "--bind", "2", "--", "t")},
 		{"the same again", line("consume", "-n", "3", "-e", "a", "--n=3", "-e"), line("consume", "-n", "3", "-e", "--n=3", "-e", "--", "a")},
 		{"a topic that is a command's name", line("produce", "consume", "--verbose"), line("produce", "--verbose", "--", "consume")},
 		{"a topic named help", line("consume", "help"), line("consume", "--", "help")},
