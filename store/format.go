@@ -78,6 +78,14 @@ func topicBounds(topic string) (lower, upper []byte) {
 	return lower, upper
 }
 
+// beginningBounds are the first key of the heads of all topics that begin so, and the first key behind them.
+func beginningBounds(beginning string) (lower, upper []byte) {
+	lower = append([]byte{headPrefix}, beginning...)
+	upper = bytes.TrimRight(bytes.Clone(lower), "\xff")
+	upper[len(upper)-1]++
+	return lower, upper
+}
+
 // splitHeadKey is the inverse of appendPartition for heads.
 func splitHeadKey(key []byte) (topic, address []byte, err error) {
 	parts := bytes.Split(key[1:], []byte{0})

@@ -60,6 +60,15 @@ type headKey struct {
 	requester, topic string
 }
 
+// bounds are the first key of the heads that are asked for, and the first key behind them. Nodes made in C match topics by
+// their beginning, as their subscriptions do, and C stores answer them so.
+func (k headKey) bounds() (lower, upper []byte) {
+	if zmqwire.MadeInC(k.requester) {
+		return beginningBounds(k.topic)
+	}
+	return topicBounds(k.topic)
+}
+
 func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader, error) {
 	node, err := tower.Join(config, tower.Sockets{
 		Publish: zmqwire.XPUB,
@@ -209,8 +218,8 @@ func (r *reader) hear(frames [][]byte) error {
 
 // askHeads notes a request for heads. One that is under way begins anew, so that no head is older than the request.
 func (r *reader) askHeads(requester, topic string) error {
-	lower, _ := topicBounds(topic)
 	key := headKey{r.received.Origin(), requester, topic}
+	lower, _ := key.bounds()
 	if h := r.asked[key]; h != nil {
 		h.first = lower
 		return nil
@@ -280,7 +289,7 @@ func (r *reader) sayMore(c *zmqwire.Cursor) {
 // tellHeads tells the first request some heads, as many as the requester's queue takes; then it is another's turn.
 func (r *reader) tellHeads(now time.Time) error {
 	h, _ := r.heads.Pop()
-	_, upper := topicBounds(h.topic)
+	_, upper := h.bounds()
 	heads, err := r.db.pebble.NewIter(&pebble.IterOptions{LowerBound: h.first, UpperBound: upper})
 	if err != nil {
 		return fmt.Errorf("read heads: %w", err)

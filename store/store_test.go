@@ -729,6 +729,8 @@ func TestAnswers(t *testing.T) {
 	hello2 := []string{`"hello2" "P" 0`, `"hello2" "P2" 0`}
 	all := slices.Sorted(slices.Values(append(append([]string{
 		`"\xff" "\xfe" 0`, `"hell" "P" 0`, `"meeting" "PEER" 0`}, hello...), hello2...)))
+	hell := append(append([]string{`"hell" "P" 0`}, hello...), hello2...)
+	inC := func(n int) string { return fmt.Sprintf("%012X4%03X8%015X", n, n, n) }
 	reader := s.reader.node.Address()
 	greet := func(requester string, topics ...string) zmqwire.Message {
 		m := zmqwire.Message{Kind: zmqwire.ConsumerHello, Routing: []byte(reader), Address: []byte(requester)}
@@ -774,10 +776,16 @@ func TestAnswers(t *testing.T) {
 		{"an unknown topic", ask("R19", "hel", "P", 0, 5), given{}},
 		{"a longer topic", ask("R20", "hello2", "P", 0, 5), given{Records: []string{"0 of hello2 P"}}},
 		{"names that are not UTF-8", ask("R21", "\xff", "\xfe", 0, 5), given{Records: []string{"0 of \xff \xfe"}}},
+		{"GET-HEADS of a node made in C, of topics that begin so", heads(inC(1), "hell"), given{Heads: hell}},
+		{"GET-HEADS of a node made in C, of one topic", heads(inC(2), "hello2"), given{Heads: hello2}},
+		{"GET-HEADS of a node made in C, of the last topic", heads(inC(3), "\xff"), given{Heads: []string{`"\xff" "\xfe" 0`}}},
+		{"GET-HEADS of a node made in C, of no topic", heads(inC(4), "hello3"), given{}},
+		{"CONSUMER-HELLO of a node made in C", greet(inC(5), "hello"), given{Heads: append(hello, hello2...)}},
+		{"GET-HEADS of a node made in Go, of topics that begin so", heads(zmqwire.NewAddress(), "hel"), given{}},
 	} {
 		p.Say(test.ask)
 		answered(t, p, fmt.Sprint("MARK", i))
-		if diff := cmp.Diff(test.want, p.given(fmt.Sprint("R", i+1))); diff != "" {
+		if diff := cmp.Diff(test.want, p.given(string(test.ask.Address))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.what, diff)
 		}
 	}
