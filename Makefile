@@ -30,7 +30,7 @@ TORTURE ?= 200
 SOAK ?= 10m
 # What it runs: tests of the ordinary run, which go on for longer, and ClockJumps, which builds too long for that one.
 # Most rounds wait for something that was stopped or cut off, so several go on at once.
-TORTURES := ^Test(Simulation|PowerLoss|CrashMatrix|NetworkMatrix|BadConnections|Soak|ClockJumps|Floods)
+TORTURES := ^Test(Simulation|PowerLoss|RandomDamage|CrashMatrix|NetworkMatrix|BadConnections|Soak|ClockJumps|Floods)
 
 # How many clusters of interop run at a time: they wait more than they work.
 PARALLEL ?= 4

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +25,9 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 0, "how many times the tests of damage damage a store; 0: TestRandomDamage 300 times, or what 30 seconds allow")
-	seed   = flag.Uint64("seed", 0, "what they throw their dice with; 0: as chance has it")
+	rounds = flag.Int("rounds", 0, "how many times the tests of damage damage a store; 0: TestRandomDamage 300 times or what 30 seconds allow, "+
+		"or five times for each round of DAFKA_TORTURE")
+	seed = flag.Uint64("seed", 0, "what they throw their dice with; 0: as chance has it")
 )
 
 // kept is what a database holds: the contents of each partition's records, by topic and address.
@@ -396,10 +398,12 @@ func TestRandomDamage(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
-	t.Logf("to repeat: go test ./store -run TestRandomDamage -rounds %d -seed %d", stdcmp.Or(*rounds, 300), *seed)
+	torture, _ := strconv.Atoi(os.Getenv("DAFKA_TORTURE"))
+	all := stdcmp.Or(*rounds, 5*torture, 300)
+	t.Logf("to repeat: go test ./store -run TestRandomDamage -rounds %d -seed %d", all, *seed)
 	began, count := time.Now(), make(map[string]int)
-	for round := range stdcmp.Or(*rounds, 300) {
-		if *rounds == 0 && time.Since(began) > 30*time.Second {
+	for round := range all {
+		if *rounds == 0 && torture == 0 && time.Since(began) > 30*time.Second {
 			t.Logf("ended after %d rounds: the machine is busy", round)
 			break
 		}
