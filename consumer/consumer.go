@@ -14,6 +14,8 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"math"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -111,8 +113,11 @@ type Record struct {
 const (
 	// pieceBytes is the memory from which contents are cut.
 	pieceBytes = 64 << 10
-	// maxClaims bounds the partitions that were heard of and of which no record came yet: anyone can make them up.
-	maxClaims = 65536
+	// maxClaims bounds the partitions known from one peer of which no record came yet: anyone can make them up. All peers
+	// together may have twice as many.
+	maxClaims = 32768
+	// sweepEvery is how often at most the claims are looked through, and heads asked for that had no room among them.
+	sweepEvery = time.Second
 	// headsEvery is how often the stores are asked again for the heads of all topics. A store tells what it has when a
 	// consumer comes; of what it gets later from a producer that is gone by then, nobody else would tell.
 	headsEvery = time.Minute
@@ -145,7 +150,10 @@ type Consumer struct {
 	lastHeader []byte
 	last       source
 	backlog    zmqwire.Backlog
-	claims     int // partitions without a record
+	claims     zmqwire.Shares // partitions without a record
+	nextSweep  time.Time      // when to look for claims to forget
+	untaken    bool           // since the stores were asked last, some of their heads had no room among the claims
+	refused    uint64         // partitions that others announced and that had none, or were forgotten for others
 	fresh      []delivery
 	piece      []byte       // what is left of the current piece of memory
 	early      int64        // bytes kept before their turn
@@ -191,6 +199,7 @@ type partition struct {
 	writers holders // the stores whose ACKs and DIRECT-HEADs say so, where more than one must
 	readers holders
 	listens bool // the consumer subscribes to its ACKs
+	told    bool // a store made it known, which can be asked again
 	ends    bool // the records from end on were given up
 	end     uint64
 	owner   tower.Owner // who may say what is live
@@ -273,6 +282,7 @@ func Open(config Config) (*Consumer, error) {
 			only: config.StoredOnly, stores: max(config.MinStores, 1), gap: firstAskGap,
 			held: make(map[*partition]time.Time), acks: make(map[string]int),
 		},
+		claims: zmqwire.NewShares(maxClaims),
 		wanted: make(map[string]bool),
 		known:  make(map[string]bool),
 		closed: make(chan struct{}),
@@ -532,13 +542,15 @@ func (c *Consumer) askHeads(subscription string) {
 	c.say(&m)
 }
 
-// askHeadsAgain does so for all subscriptions, when it is time. A latest consumer, too, may have missed the last records
+// askHeadsAgain does so for all subscriptions, when it is time, or when there is room for heads that had none. A latest consumer, too, may have missed the last records
 // of a producer that is gone; partitions that it does not know it leaves alone.
 func (c *Consumer) askHeadsAgain(now time.Time) {
-	if now.Before(c.nextHeads) {
+	room := c.untaken && c.claims.Total() <= maxClaims/2 && now.After(c.nextHeads.Add(sweepEvery-headsEvery))
+	if now.Before(c.nextHeads) && !room {
 		return
 	}
-	c.nextHeads = now.Add(headsEvery)
+	c.nextHeads, c.untaken = now.Add(headsEvery), false
+	c.ending.news = now
 	for subscription := range c.since {
 		c.askHeads(subscription)
 	}
@@ -553,7 +565,7 @@ func (c *Consumer) forget(subscription string) {
 		}
 		for _, p := range partitions {
 			if !p.proved {
-				c.claims--
+				c.claims.Return(p.From)
 			}
 			c.early -= int64(p.Forget())
 			c.unhold(p)
@@ -689,18 +701,21 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 	if (m.Kind == zmqwire.Record || m.Kind == zmqwire.Head) && !c.node.Admits(&owner, string(m.Address), c.received) {
 		return tower.ErrOwner
 	}
+	if p == nil && m.Kind == zmqwire.DirectRecord {
+		return nil // the partition was forgotten meanwhile
+	}
 	if p == nil {
 		c.know(string(m.Subject))
-		if c.claims >= maxClaims {
-			c.forgetClaims()
-		}
-		if c.claims >= maxClaims {
+		from := c.received.Origin()
+		if !c.claims.Take(from) && !(c.sweep(from, now) && c.claims.Take(from)) {
+			c.leaveOut(m.Kind == zmqwire.DirectHead)
 			return ErrClaims
 		}
 		if p = c.meet(m); p == nil {
+			c.claims.Return(from)
 			return nil
 		}
-		c.claims++
+		p.From, p.told = from, m.Kind == zmqwire.DirectHead
 		if c.topics[p.Topic] == nil {
 			c.topics[p.Topic] = make(map[string]*partition)
 		}
@@ -727,12 +742,36 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 	return nil
 }
 
-// forgetClaims forgets the partitions that nobody gave a record of when asked. Whoever has one will tell of it again.
-func (c *Consumer) forgetClaims() {
+// leaveOut notes that a partition is not looked into. What a store has is asked for again.
+func (c *Consumer) leaveOut(told bool) {
+	if told {
+		c.untaken = true
+	} else {
+		c.refused++
+	}
+}
+
+// sweep forgets, once a second at most, the partitions of a peer that nobody gave a record of when asked; where it has none
+// of these, those of all peers. It reports whether it did. Whoever has one will announce it again.
+func (c *Consumer) sweep(from netip.AddrPort, now time.Time) bool {
+	if now.Before(c.nextSweep) {
+		return false
+	}
+	c.nextSweep = now.Add(sweepEvery)
+	before := c.claims.Total()
+	c.forgetClaims(func(p *partition) bool { return p.From == from })
+	if c.claims.Total() == before {
+		c.forgetClaims(func(*partition) bool { return true })
+	}
+	return true
+}
+
+func (c *Consumer) forgetClaims(of func(*partition) bool) {
 	for _, partitions := range c.topics {
 		for address, p := range partitions {
-			if !p.proved && !p.full && (p.Asked(p.Next()) || !p.Behind()) {
-				c.claims--
+			if !p.proved && !p.full && of(p) && (p.Asked(p.Next()) || !p.Behind()) {
+				c.claims.Return(p.From)
+				c.leaveOut(p.told)
 				c.early -= int64(p.Forget())
 				c.unhold(p)
 				delete(partitions, address)
@@ -766,13 +805,13 @@ func (c *Consumer) wants(topic, address string) bool {
 	return wanted && (c.filter == nil || c.filter(topic, address))
 }
 
-// meet begins a partition of which m is the first sign, or not: a latest consumer begins at what is live.
+// meet begins a partition of which m, no DIRECT-RECORD, is the first sign, or not: a latest consumer begins at what is live.
 func (c *Consumer) meet(m *zmqwire.Message) *partition {
 	topic, address := string(m.Subject), string(m.Address)
 	since, _ := c.subscription(topic)
 	first, claimed := uint64(0), false
 	if c.first != nil {
-		if m.Kind == zmqwire.DirectRecord || m.Sequence == 1<<64-1 {
+		if m.Sequence == 1<<64-1 {
 			return nil
 		}
 		first, claimed = c.first(topic, address, m.Sequence), m.Kind != zmqwire.Record
@@ -793,8 +832,6 @@ func (c *Consumer) meet(m *zmqwire.Message) *partition {
 		default:
 			return nil
 		}
-	} else if m.Kind == zmqwire.DirectRecord {
-		return nil
 	}
 	return &partition{Order: zmqwire.NewOrder(topic, address, first), claimed: claimed, stored: c.storedAtFirst()}
 }
@@ -802,6 +839,9 @@ func (c *Consumer) meet(m *zmqwire.Message) *partition {
 // record takes a record of a known partition: hands it over, keeps it for later, or notes that it is to be fetched.
 func (c *Consumer) record(s source, sequence uint64, content []byte) {
 	p := s.partition
+	if sequence == math.MaxUint64 {
+		return // nothing could follow it
+	}
 	if p.claimed && s.live {
 		p.claimed = false
 		first := sequence
@@ -892,7 +932,7 @@ func (c *Consumer) give(p *partition, sequence uint64, content []byte) bool {
 	c.handover.held.Add(size)
 	if !p.proved {
 		p.proved = true
-		c.claims--
+		c.claims.Return(p.From)
 	}
 	c.fresh = append(c.fresh, delivery{partition: p, sequence: sequence, content: c.copy(content), skipped: p.skipped})
 	p.skipped = 0

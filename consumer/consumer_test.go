@@ -853,7 +853,7 @@ func still(t testing.TB, config Config) *Consumer {
 		handover: handover{ready: make(chan struct{}, 1)},
 		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
 		topics: make(map[string]map[string]*partition), sources: make(map[string]source),
-		since: make(map[string]time.Time), known: make(map[string]bool),
+		since: make(map[string]time.Time), known: make(map[string]bool), claims: zmqwire.NewShares(maxClaims),
 		storage: storage{
 			only: config.StoredOnly, stores: 1, held: make(map[*partition]time.Time), acks: make(map[string]int),
 		},
@@ -902,8 +902,8 @@ func TestClaimsAreBounded(t *testing.T) {
 	if err := hear(zmqwire.Record, "one more", 0); err != nil {
 		t.Errorf("when those before were asked for in vain: %v", err)
 	}
-	if len(c.topics["hello"]) != 2 || c.claims != 0 || len(c.sources) != 2 {
-		t.Errorf("%d partitions, %d claims, %d headers are left: want two true ones", len(c.topics["hello"]), c.claims, len(c.sources))
+	if len(c.topics["hello"]) != 2 || c.claims.Total() != 0 || len(c.sources) != 2 {
+		t.Errorf("%d partitions, %d claims, %d headers are left: want two true ones", len(c.topics["hello"]), c.claims.Total(), len(c.sources))
 	}
 }
 

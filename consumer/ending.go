@@ -156,7 +156,7 @@ func (c *Consumer) ended(now time.Time) (end error, wait time.Duration, err erro
 	} else {
 		return nil, min(left, endQuiet/4), nil
 	}
-	quiet, open := now.Sub(e.news), e.towers == 0 || e.lacks > 0 || len(c.full) > 0
+	quiet, open := now.Sub(e.news), e.towers == 0 || e.lacks > 0 || c.untaken || len(c.full) > 0
 	// Where nodes and partitions keep coming, it is never quiet: what counts is then that all stores have answered.
 	restless := waited >= timeout/2
 	if !late && !e.asked.After(e.news) &&
@@ -249,6 +249,13 @@ func (c *Consumer) doubts(now time.Time) *IncompleteError {
 	}
 	if n := e.lacks - len(e.lacking); n > 0 {
 		doubt("%s announced records", counted(n, "more partition lacks", "more partitions lack"))
+	}
+	if c.untaken {
+		doubt("the stores have more partitions without a record than can be looked into at once, %d", maxClaims)
+	}
+	if c.refused > 0 {
+		doubt("%s left out: their peers announce more than %d without a record",
+			counted(int(c.refused), "announced partition was", "announced partitions were"), maxClaims)
 	}
 	if len(d.Doubts) == 0 {
 		return nil

@@ -48,8 +48,11 @@ func (c *Consumer) lookForHoles(now time.Time) {
 		return
 	}
 	for o := range c.backlog.All() {
+		if !o.Asked(o.Next()) {
+			continue // first, for there may be many
+		}
 		p := c.topics[o.Topic][o.Partition]
-		if p == nil || o != &p.Order || p.full || !p.lacks() || !p.Asked(p.Next()) {
+		if p == nil || o != &p.Order || p.full || !p.lacks() {
 			continue
 		}
 		h := c.holes[p]
@@ -107,7 +110,7 @@ func (c *Consumer) skip(p *partition) {
 	delete(c.holes, p)
 	first, records := p.Next(), p.Skip()
 	p.skipped += records
-	c.skipped.Add(records)
+	c.skipped.Store(addUp(c.skipped.Load(), records))
 	c.log.Warn("records skipped that nobody has", "topic", p.Topic, "partition", p.Partition, "first", first, "records", records)
 	c.giveKept(p)
 }
@@ -116,10 +119,13 @@ func (c *Consumer) skip(p *partition) {
 func (c *Consumer) giveUp(p *partition) {
 	delete(c.holes, p)
 	c.log.Warn("records given up that nobody has", "topic", p.Topic, "partition", p.Partition, "first", p.Next(), "records", p.Missing())
-	c.lost += min(p.Missing(), math.MaxUint64-c.lost)
+	c.lost = addUp(c.lost, p.Missing())
 	c.early -= int64(p.Forget())
 	p.ends, p.end = true, p.Next()
 }
+
+// addUp is the sum, or the largest number where that is larger: heads may be anything.
+func addUp(a, b uint64) uint64 { return a + min(b, math.MaxUint64-a) }
 
 // lacks reports whether the partition's next record is known to exist, is not here, and is one to deliver.
 func (p *partition) lacks() bool {

@@ -184,3 +184,35 @@ func TestStartIsNotRepeated(t *testing.T) {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 }
+
+// The subscriptions of which no node has announced a partition that is read are known.
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	unknown := func(c *Consumer, want ...string) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%q are unknown", want), func() bool { return slices.Equal(c.Unknown(), want) })
+	}
+	tw := openTower(t)
+	c := open(t, Config{Topics: []string{"hello", "none", "other"}, Reset: Earliest, Node: at(tw),
+		Filter: func(topic, _ string) bool { return topic != "other" }})
+	prefixes := open(t, Config{Topics: []string{"", "he", "ho"}, Prefix: true, Node: at(tw)})
+	unknown(c, "hello", "none", "other")
+	unknown(prefixes, "", "he", "ho")
+	p := visit(t, tw, c, "P", answerer)
+	visit(t, tw, prefixes, "Q", nil)
+	eventually(t, "both listen", func() bool { return p.Subscribed("Mhello") && p.Subscribed("Mho") })
+	for _, topic := range []string{"hello", "other"} {
+		m := of(zmqwire.Record, c, 0, content(0))
+		m.Routing, m.Subject = []byte(topic), []byte(topic)
+		p.Say(m)
+	}
+	if diff := cmp.Diff(lines(0, 1), read(t, c, 1)); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+	unknown(c, "none", "other")
+	unknown(prefixes, "ho")
+	if err := c.Unsubscribe("none"); err != nil {
+		t.Error(err)
+	}
+	unknown(c, "other")
+}
