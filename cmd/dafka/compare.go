@@ -91,11 +91,14 @@ type compareRow struct {
 func showComparison(out io.Writer, format string, results []survey.Comparison) error {
 	rows, wrong := make([]compareRow, 0, len(results)), 0
 	for _, p := range results {
-		row := compareRow{Stores: append(make([]string, 0), p.Stores...), Compared: p.Compared, Differ: p.Differ, Sides: p.Sides}
+		row := compareRow{
+			Stores: append(make([]string, 0), p.Stores...), Compared: p.Compared, Differ: p.Differ, Sides: p.Sides,
+		}
 		row.Topic, row.TopicBase64 = textOrBase64(p.Topic)
 		row.Partition, row.PartitionBase64 = textOrBase64(p.Address)
 		for _, f := range p.Failures {
-			row.Failures = append(row.Failures, fmt.Sprintf("%s does not give record %d of %d", f.Endpoint, f.Sequence, f.Records))
+			failure := fmt.Sprintf("%s does not give record %d of %d", f.Endpoint, f.Sequence, f.Records)
+			row.Failures = append(row.Failures, failure)
 		}
 		if p.Differ > 0 {
 			row.First = &p.First

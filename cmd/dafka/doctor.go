@@ -25,7 +25,8 @@ func doctorCommand() *cli.Command {
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json or yaml", Value: "text"},
 			&cli.IntFlag{Name: "stores", Usage: "how many stores there should be: `N`", DefaultText: "unknown"},
 			&cli.DurationFlag{
-				Name: "timeout", Usage: "how long to wait for a tower and for the answers of stores: `TIME` such as 5s", Value: 5 * time.Second,
+				Name: "timeout", Value: 5 * time.Second,
+				Usage: "how long to wait for a tower and for the answers of stores: `TIME` such as 5s",
 			},
 		),
 		Action: runDoctor,

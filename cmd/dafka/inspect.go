@@ -38,7 +38,8 @@ func inspectCommands() []*cli.Command {
 func inspectCommand(name, usage, description, example string, look func(*survey.Snapshot, string) view) *cli.Command {
 	command := &cli.Command{
 		Name: name, Usage: usage,
-		Description: description + "\nIt takes about two seconds, in which every node can announce what it has.\n\n" + completeHelp + "\n\nExample: " + example,
+		Description: description + "\nIt takes about two seconds, in which every node can announce what it has.\n\n" +
+			completeHelp + "\n\nExample: " + example,
 		Flags: surveyFlags(
 			&cli.BoolFlag{Name: "watch", Usage: "look again every second until ended", DisableDefaultText: true},
 		),
@@ -79,7 +80,8 @@ func surveyFlags(own ...cli.Flag) []cli.Flag {
 	return nodeFlags(append([]cli.Flag{
 		&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the output: text, json or yaml", Value: "text"},
 		&cli.DurationFlag{
-			Name: "timeout", Usage: "how long to wait for a tower and for the answers of stores: `TIME` such as 5s", Value: 5 * time.Second,
+			Name: "timeout", Value: 5 * time.Second,
+			Usage: "how long to wait for a tower and for the answers of stores: `TIME` such as 5s",
 		},
 		&cli.IntFlag{Name: "min-stores", Usage: "how many stores must answer: `N`", DefaultText: "1"},
 	}, own...)...)
@@ -123,7 +125,8 @@ func inspect(c *cli.Context, config survey.Config, topic string, look func(*surv
 	} else {
 		var snapshot *survey.Snapshot
 		if snapshot, err = s.Take(ctx); err == nil {
-			err = errors.Join(show(os.Stdout, format, false, look(snapshot)), incomplete(snapshot, config), known(snapshot, topic))
+			err = show(os.Stdout, format, false, look(snapshot))
+			err = errors.Join(err, incomplete(snapshot, config), known(snapshot, topic))
 		}
 	}
 	if ctx.Err() != nil {
@@ -195,8 +198,8 @@ func incomplete(s *survey.Snapshot, config survey.Config) error {
 			reasons = append(reasons, fmt.Sprintf("%s announced by the half that writes only", plural(uint64(m.Count), "store")))
 		}
 	}
-	return &statusError{statusUnreached, fmt.Errorf("incomplete: %s; what only these nodes have is missing here, dafka doctor tells more",
-		strings.Join(reasons, ", "))}
+	return &statusError{statusUnreached, fmt.Errorf("incomplete: %s; "+
+		"what only these nodes have is missing here, dafka doctor tells more", strings.Join(reasons, ", "))}
 }
 
 // known is an error when the topic was named and no node knows it.
@@ -232,7 +235,8 @@ func topicsView(s *survey.Snapshot, _ string) view {
 			if r.LastHeard != nil {
 				heard = ago(*r.LastHeard)
 			}
-			t.add(printable(r.Topic, r.TopicBase64), strconv.Itoa(r.Partitions), strconv.Itoa(r.Producers), number(r.Records), heard)
+			t.add(printable(r.Topic, r.TopicBase64), strconv.Itoa(r.Partitions), strconv.Itoa(r.Producers),
+				number(r.Records), heard)
 		}
 		return t.print(w, columns)
 	}}
@@ -269,7 +273,8 @@ func peersView(s *survey.Snapshot, _ string) view {
 	return view{rows, func(w io.Writer, columns int) error {
 		t := table{heading: []string{"ROLE", "ADDRESS", "ENDPOINT", "MADE IN", "LAST BEACON", "TOPICS"}}
 		for _, r := range rows {
-			t.add(string(r.Role), printable(r.Address, r.AddressBase64), r.Endpoint, made(r.Made), ago(r.Beacon), topicList(r.Topics))
+			t.add(string(r.Role), printable(r.Address, r.AddressBase64), r.Endpoint, made(r.Made), ago(r.Beacon),
+				topicList(r.Topics))
 		}
 		return t.print(w, columns)
 	}}

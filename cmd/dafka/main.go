@@ -2,8 +2,8 @@
 // bytes they exchange. Called by the name of a C program, such as dafka_towerd, it is that program.
 //
 // Stdout carries data only. The exit status is 0 when the work is done or one signal ended it, 1 after a failure, 2 when
-// the command line is wrong, 3 when nobody could be reached in the time given, and 128 plus its number when a second
-// signal ended it.
+// the command line is wrong, 3 when nobody could be reached in the time given or an answer may be incomplete, and 128 plus
+// its number when a second signal ended it.
 package main
 
 import (

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -111,12 +112,15 @@ func runSniff(c *cli.Context) error {
 	}
 	out := newPrinter(os.Stdout)
 	var message zmqwire.Message
+	var printed atomic.Bool
 	l, err := survey.Listen(settings.node(), want.prefixes(), func(from tower.Member, frames [][]byte) {
 		err := message.Decode(frames)
 		switch {
 		case err != nil && (want.peer == "" || want.isPeer(from)):
+			printed.Store(true)
 			printMalformed(out, time.Now(), from, err)
 		case err == nil && want.wants(from, &message):
+			printed.Store(true)
 			printMessage(out, time.Now(), from, &message)
 		}
 	})
@@ -125,6 +129,13 @@ func runSniff(c *cli.Context) error {
 	}
 	defer l.Close()
 	defer sayWaiting(settings.node(), l.Connected)()
+	// A person who looks at nothing wants to know why.
+	quiet := time.AfterFunc(sniffQuiet, func() {
+		if !printed.Load() && l.Connected() > 0 && isTerminal(os.Stderr) {
+			say("no node has sent a message of this kind yet; dafka topics and dafka peers list what there is")
+		}
+	})
+	defer quiet.Stop()
 	ctx, stop := untilReaderGone(c.Context)
 	defer stop()
 	for err == nil && ctx.Err() == nil {
@@ -134,6 +145,10 @@ func runSniff(c *cli.Context) error {
 	}
 	return errors.Join(err, out.Flush())
 }
+
+// sniffQuiet is how long nothing must have come for a person to be told so: every producer announces its heads once a
+// second.
+const sniffQuiet = 3 * time.Second
 
 // mostContent is how much of a content is printed.
 const mostContent = 60

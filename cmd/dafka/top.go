@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -303,8 +304,10 @@ func (s screen) text() string {
 		total += t.Rate
 	}
 	n := func(n int, one string) string { return plural(uint64(n), one) }
-	lines := []string{bold("dafka top") + fmt.Sprintf("  %.0f records/s  %s, %s, %s, %s, %s", total, n(towers, "tower"),
-		n(len(s.snapshot.Stores), "store"), n(len(s.snapshot.Peers), "node"), n(len(s.snapshot.Topics), "topic"), n(partitions, "partition"))}
+	lines := []string{bold("dafka top") + fmt.Sprintf("  %s/s  %s, %s, %s, %s, %s",
+		plural(uint64(math.Round(total)), "record"), n(towers, "tower"),
+		n(len(s.snapshot.Stores), "store"), n(len(s.snapshot.Peers), "node"), n(len(s.snapshot.Topics), "topic"),
+		n(partitions, "partition"))}
 	sheets := s.sheets()
 	all, rooms := s.layout(sheets)
 	for i, t := range sheets {
@@ -320,7 +323,8 @@ func (s screen) text() string {
 		lines = append(append(lines, ""), text...)
 		switch {
 		case len(t.rows) < t.all:
-			lines = append(lines, fmt.Sprintf("%d to %d of the %d that have %q, of %d", min(first+1, len(t.rows)), first+rooms[i], len(t.rows), v.filter, t.all))
+			lines = append(lines, fmt.Sprintf("%d to %d of the %d that have %q, of %d", min(first+1, len(t.rows)),
+				first+rooms[i], len(t.rows), v.filter, t.all))
 		case !all:
 			lines = append(lines, fmt.Sprintf("%d to %d of %d", min(first+1, t.all), first+rooms[i], t.all))
 		}
@@ -338,7 +342,8 @@ func (s screen) keys() string {
 		return "filter: " + s.views[s.shown].filter + "_  (enter keeps it, esc takes it away)"
 	}
 	for _, keys := range []string{
-		"q ends  tab: next table  up/down/page: scroll  s: sort  r: reverse  /: filter", "q ends  tab  up/down  s: sort  r  /: filter",
+		"q ends  tab: next table  up/down/page: scroll  s: sort  r: reverse  /: filter",
+		"q ends  tab  up/down  s: sort  r  /: filter",
 	} {
 		if len(keys) <= s.width {
 			return keys

@@ -46,8 +46,8 @@ func OpenComparing(config Config) (*Survey, error) {
 }
 
 // Compare asks all stores for the records that two or more of them hold, and compares everything that they give. topics
-// are those to compare, all when there are none. It returns the partitions sorted by topic and address, and the snapshot
-// from which it began: what that may lack (Snapshot.Missing) was not compared. It reads and sends every record of these
+// are those to compare, all when there are none. It returns the partitions sorted by topic and address, and the
+// snapshot from which it began: what that may lack (Snapshot.Missing) was not compared. It reads and sends every record of these
 // topics once for each store. It ends the survey's work: only Close may follow.
 func (s *Survey) Compare(ctx context.Context, topics ...string) ([]Comparison, *Snapshot, error) {
 	snapshot, err := s.Take(ctx)
@@ -112,7 +112,9 @@ type comparedStore struct {
 }
 
 func newComparison(s *Survey, topics []string) *comparison {
-	c := &comparison{Survey: s, active: make(map[partitionName]*compared), seed: maphash.MakeSeed(), out: zmqwire.NewBatch()}
+	c := &comparison{
+		Survey: s, active: make(map[partitionName]*compared), seed: maphash.MakeSeed(), out: zmqwire.NewBatch(),
+	}
 	stores := s.picture.stores()
 	for _, name := range s.names() {
 		if len(topics) > 0 && !slices.Contains(topics, name.topic) {
@@ -197,8 +199,8 @@ func (c *comparison) ask(p *compared, now time.Time) {
 	}
 	p.news = now
 	err := c.out.AddMessage(&zmqwire.Message{
-		Kind: zmqwire.Fetch, Routing: []byte(p.name.address), Address: []byte(c.node.Address()), Subject: []byte(p.name.topic),
-		Sequence: first, Count: uint32(p.to - first),
+		Kind: zmqwire.Fetch, Routing: []byte(p.name.address), Address: []byte(c.node.Address()),
+		Subject: []byte(p.name.topic), Sequence: first, Count: uint32(p.to - first),
 	})
 	if err != nil {
 		c.node.Faults().Note(err)

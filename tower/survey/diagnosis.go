@@ -52,7 +52,7 @@ type Diagnosis struct {
 const (
 	// secondLook is how long after the first picture the second is drawn: what is on its way has arrived by then.
 	secondLook = 2 * time.Second
-	// silentBeacons is how many intervals without a beacon make a node silent. Others take it to be gone after the timeout.
+	// silentBeacons is how many intervals without a beacon make a node silent. After the timeout it is taken to be gone.
 	silentBeacons = 2.5
 )
 
@@ -66,9 +66,9 @@ func Diagnose(ctx context.Context, config Config, stores int) (*Diagnosis, error
 	return s.Diagnose(ctx, stores)
 }
 
-// Diagnose looks at the cluster for some seconds and returns what is wrong with it. stores is how many stores the cluster
-// should have; 0: unknown. It connects to every node for a moment, to see whether others can. That no tower is heard is
-// a finding, and no error.
+// Diagnose looks at the cluster for some seconds and returns what is wrong with it. stores is how many stores the
+// cluster should have; 0: unknown. It connects to every node for a moment, to see whether others can. That no tower is
+// heard is a finding, and no error.
 func (s *Survey) Diagnose(ctx context.Context, stores int) (*Diagnosis, error) {
 	var err error
 	before, snapshot := s.picture, &Snapshot{}
@@ -81,7 +81,10 @@ func (s *Survey) Diagnose(ctx context.Context, stores int) (*Diagnosis, error) {
 	if err != nil && !errors.Is(err, ErrNoTower) {
 		return nil, err
 	}
-	e := evidence{links: s.node.Links(), node: s.node.Config(), stores: stores, missing: snapshot.Missing, before: before, after: s.picture}
+	e := evidence{
+		links: s.node.Links(), node: s.node.Config(), stores: stores, missing: snapshot.Missing, before: before,
+		after: s.picture,
+	}
 	if err := s.probe(ctx, &e); err != nil {
 		return nil, err
 	}
@@ -132,9 +135,9 @@ func (s *Survey) probe(ctx context.Context, e *evidence) error {
 	return nil
 }
 
-// evidence is what a diagnosis is made from. It holds two pictures of the cluster, the later drawn from the earlier some
-// seconds on: what is about to arrive is not missing, so only what lacked in the later though it was there in the earlier
-// counts.
+// evidence is what a diagnosis is made from. It holds two pictures of the cluster, the later drawn from the earlier
+// some seconds on: what is about to arrive is not missing, so only what lacked in the later though it was there in the
+// earlier counts.
 type evidence struct {
 	links         []tower.Link
 	node          tower.NodeConfig // of the survey
@@ -157,7 +160,8 @@ func diagnose(e *evidence) Diagnosis {
 	for name := range e.after.partitions {
 		topics[name.topic] = true
 	}
-	d.Stores, d.Peers, d.Topics, d.Partitions = len(e.after.stores()), len(e.after.members), len(topics), len(e.after.partitions)
+	d.Stores, d.Peers = len(e.after.stores()), len(e.after.members)
+	d.Topics, d.Partitions = len(topics), len(e.after.partitions)
 	d.lookAtTowers(e)
 	if d.Towers > 0 {
 		d.lookAtMembers(e)
@@ -201,11 +205,13 @@ func (d *Diagnosis) lookAtTowers(e *evidence) {
 		}
 		switch {
 		case got.err != nil && strings.Contains(got.err.Error(), "does not resolve"):
-			d.found(level, fmt.Sprintf("no tower is heard at %s: %v", at, got.err), "write the name in "+flag+" as this machine knows it, or an IP address")
+			d.found(level, fmt.Sprintf("no tower is heard at %s: %v", at, got.err),
+				"write the name in "+flag+" as this machine knows it, or an IP address")
 		case got.socket == there:
 			d.found(level, fmt.Sprintf("no tower is heard at %s: it is what --%s is for", at, other), "swap --pub and --sub")
 		case got.socket != "" && got.socket != here:
-			d.found(level, fmt.Sprintf("no tower is heard at %s: another node listens there", at), "give the port of a tower in "+flag)
+			d.found(level, fmt.Sprintf("no tower is heard at %s: another node listens there", at),
+				"give the port of a tower in "+flag)
 		case errors.Is(got.err, errNotZeroMQ):
 			d.found(level, fmt.Sprintf("no tower is heard at %s: %v", at, got.err), "give the port of a tower in "+flag)
 		default:
@@ -246,8 +252,8 @@ func (d *Diagnosis) lookAtTowers(e *evidence) {
 		}
 	}
 	if len(deaf) > 0 && !explained {
-		d.found(Error, fmt.Sprintf("the tower at %s does not announce nodes that announce themselves: it does not listen at --sub",
-			strings.Join(deaf, ", ")),
+		d.found(Error, fmt.Sprintf("the tower at %s does not announce nodes that announce themselves: "+
+			"it does not listen at --sub", strings.Join(deaf, ", ")),
 			"two towers share a port, or --pub and --sub belong to different towers: give each tower two ports of its own")
 	}
 }
@@ -266,7 +272,8 @@ func (d *Diagnosis) lookAtMembers(e *evidence) {
 		switch {
 		case e.silent(m, e.now):
 			if role == Store || role == StoreWriter {
-				d.found(Warning, fmt.Sprintf("the %s at %s has just left: it was last heard %.0f s ago", named(role), hostPort(m), e.now.Sub(m.Heard).Seconds()),
+				d.found(Warning, fmt.Sprintf("the %s at %s has just left: it was last heard %.0f s ago", named(role), hostPort(m),
+					e.now.Sub(m.Heard).Seconds()),
 					"see whether it still runs, and start it again: dafka store --db DIR")
 			}
 			continue
@@ -274,7 +281,8 @@ func (d *Diagnosis) lookAtMembers(e *evidence) {
 			d.found(level, fmt.Sprintf("the %s at %s cannot be reached: %v", named(role), hostPort(m), got.err),
 				"start it with an --address at which the other nodes reach it, and see that no firewall closes its port")
 		case got.socket != "" && got.socket != "PUB" && got.socket != "XPUB":
-			d.found(level, fmt.Sprintf("the %s at %s is not there: another program listens at this place", named(role), hostPort(m)),
+			d.found(level,
+				fmt.Sprintf("the %s at %s is not there: another program listens at this place", named(role), hostPort(m)),
 				"start it with an --address at which the other nodes reach it")
 		}
 		if _, there := e.before.member(m.Address); there && role == Unknown {
@@ -286,7 +294,8 @@ func (d *Diagnosis) lookAtMembers(e *evidence) {
 			continue
 		}
 		if role := e.before.role(m.Address); role == Store {
-			d.found(Warning, fmt.Sprintf("the %s at %s has just left", role, hostPort(m)), "see whether it was meant to, and else start it again: dafka store --db DIR")
+			d.found(Warning, fmt.Sprintf("the %s at %s has just left", role, hostPort(m)),
+				"see whether it was meant to, and else start it again: dafka store --db DIR")
 		}
 	}
 	if e.host != nil {
@@ -311,7 +320,8 @@ func (d *Diagnosis) lookAtMembers(e *evidence) {
 			"give --address an IP address of this machine at which the nodes reach it")
 		return
 	}
-	d.found(Warning, fmt.Sprintf("%s not connect to %s: %s", count(uint64(len(apart)), "node does", "nodes do"), own, strings.Join(places, ", ")),
+	d.found(Warning, fmt.Sprintf("%s not connect to %s: %s", count(uint64(len(apart)), "node does", "nodes do"), own,
+		strings.Join(places, ", ")),
 		"see whether they run, and reach this machine: they may be no nodes of Dafka")
 }
 
@@ -336,7 +346,8 @@ func (d *Diagnosis) lookAtStores(e *evidence) {
 		case Silent:
 			silent[m.Endpoint] = true
 			if e.probed[m.Endpoint].err == nil {
-				d.found(Error, fmt.Sprintf("the store at %s does not answer", m.Endpoint), "see whether its process stands still or its disk is slow, and read its log")
+				d.found(Error, fmt.Sprintf("the store at %s does not answer", m.Endpoint),
+					"see whether its process stands still or its disk is slow, and read its log")
 			}
 		case HalfAStore:
 			d.found(Error, fmt.Sprintf("%s announced by the half that writes only: nobody can read there",
@@ -345,7 +356,8 @@ func (d *Diagnosis) lookAtStores(e *evidence) {
 	}
 	if len(stores) == 0 {
 		if len(after.having(Unknown)) == 0 && e.stores == 0 {
-			d.found(Error, "no store is there: no record is kept, and producers wait for their ACKs", "start one: dafka store --db DIR")
+			d.found(Error, "no store is there: no record is kept, and producers wait for their ACKs",
+				"start one: dafka store --db DIR")
 		}
 		return
 	}
@@ -379,15 +391,18 @@ func (d *Diagnosis) lookAtStores(e *evidence) {
 	}
 	for _, s := range stores {
 		if n := alone[s.Address]; n > 0 {
-			level, do := Warning, "see which with dafka partitions; a store in Go copies them by itself, one in C only while their producers are there"
+			level, do := Warning, "see which with dafka partitions; a store in Go copies them by itself, one in C only "+
+				"while their producers are there"
 			if len(stores) == 1 {
 				// Whether that is meant, as it is for development, only --stores can tell.
-				level, do = Note, "where it matters, run a second store on another machine, and expect it with dafka doctor --stores 2"
+				level = Note
+				do = "where it matters, run a second store on another machine, and expect it with dafka doctor --stores 2"
 			}
 			if len(stores) == 1 && e.stores == 1 {
 				continue
 			}
-			d.found(level, fmt.Sprintf("%s held by one store only, %s", count(uint64(n), "partition is", "partitions are"), hostPort(s)), do)
+			held := count(uint64(n), "partition is", "partitions are")
+			d.found(level, fmt.Sprintf("%s held by one store only, %s", held, hostPort(s)), do)
 		}
 		if b := behind[s.Address]; b != nil {
 			d.found(Warning, fmt.Sprintf("stores differ: %s lacks %s of %s that others hold", hostPort(s),
@@ -417,7 +432,8 @@ func (d *Diagnosis) lookAtProducers(before, after *picture) {
 		}
 		d.found(Error, fmt.Sprintf("the producer of %s at %s has %s%s", quoted(name.topic), hostPort(m),
 			count(now, "unacked record", "unacked records"), grown),
-			"see that a store runs, has room on its disk and can reach the producer; when the producer ends, these records are lost")
+			"see that a store runs, has room on its disk and can reach the producer; when the producer ends, these records "+
+				"are lost")
 	}
 }
 

@@ -39,7 +39,9 @@ const turnInterval = 10 * time.Millisecond
 
 // Listen joins the cluster and subscribes to the prefixes at every member. Turn then calls receive with each message;
 // the frames are valid until receive returns. It does not wait for a tower.
-func Listen(node tower.NodeConfig, prefixes []string, receive func(from tower.Member, frames [][]byte)) (*Listener, error) {
+func Listen(
+	node tower.NodeConfig, prefixes []string, receive func(from tower.Member, frames [][]byte),
+) (*Listener, error) {
 	l, err := listen(node, zmqwire.Options{}, func(string) []string { return prefixes })
 	if err != nil {
 		return nil, err
@@ -48,8 +50,8 @@ func Listen(node tower.NodeConfig, prefixes []string, receive func(from tower.Me
 	return l, nil
 }
 
-// listen is Listen. prefixes returns the subscriptions, given the listener's address, besides the heads that are sent to
-// it: from these others see that a node has connected.
+// listen is Listen. prefixes returns the subscriptions, given the listener's address, besides the heads that are sent
+// to it: from these others see that a node has connected.
 func listen(node tower.NodeConfig, options zmqwire.Options, prefixes func(own string) []string) (*Listener, error) {
 	l := &Listener{log: node.Logger, options: options, ears: make(map[string]*ear), received: zmqwire.NewBatch()}
 	if l.log == nil {
@@ -123,8 +125,8 @@ func (l *Listener) Turn() error {
 	return nil
 }
 
-// follow opens ears for new members and closes those of members that have gone. Where two members have one endpoint, the
-// newer is there, and the older is not known to be gone yet.
+// follow opens ears for new members and closes those of members that have gone. Where two members have one endpoint,
+// the newer is there, and the older is not known to be gone yet.
 func (l *Listener) follow() error {
 	at := make(map[string]tower.Member)
 	for _, m := range l.node.Members() {

@@ -118,17 +118,12 @@ func (p *picture) clone() *picture {
 
 // meet takes the members as they are now.
 func (p *picture) meet(members []tower.Member, now time.Time) {
-	known := func(m tower.Member) bool {
-		return slices.ContainsFunc(p.members, func(k tower.Member) bool { return k.Address == m.Address && k.At == m.At })
-	}
-	if len(members) != len(p.members) || !allOf(members, known) {
+	// Both are sorted by address.
+	same := func(a, b tower.Member) bool { return a.Address == b.Address && a.At == b.At }
+	if !slices.EqualFunc(members, p.members, same) {
 		p.news = now
 	}
 	p.members = members
-}
-
-func allOf[T any](all []T, is func(T) bool) bool {
-	return !slices.ContainsFunc(all, func(one T) bool { return !is(one) })
 }
 
 // subscribed takes a subscription that arrived by a connection. Its prefix begins with a kind of message. Then comes a

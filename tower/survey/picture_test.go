@@ -54,7 +54,9 @@ func (d *drawn) present(members ...string) {
 // hears takes what the member says of so many records of a partition.
 func (d *drawn) hears(from string, kind zmqwire.Kind, topic, partition string, records uint64) {
 	d.t.Helper()
-	m := zmqwire.Message{Kind: kind, Routing: []byte("own"), Address: []byte(partition), Subject: []byte(topic), Sequence: records - 1}
+	m := zmqwire.Message{
+		Kind: kind, Routing: []byte("own"), Address: []byte(partition), Subject: []byte(topic), Sequence: records - 1,
+	}
 	switch kind {
 	case zmqwire.Head:
 		m.Routing = m.Subject
@@ -160,7 +162,8 @@ func TestSumsDoNotOverflow(t *testing.T) {
 	d.hears("P", head, "t", "P", 0)
 	d.expect()
 	s := d.snapshot(nil, d.now)
-	if s.Topics[0].Records != most || s.Stores[0].Records != most || s.Partitions[2].Records != most || s.Topics[0].Unacked != most-1<<63 {
+	if s.Topics[0].Records != most || s.Stores[0].Records != most || s.Partitions[2].Records != most ||
+		s.Topics[0].Unacked != most-1<<63 {
 		t.Errorf("%+v, want sums of %d", s, uint64(most))
 	}
 }

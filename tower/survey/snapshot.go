@@ -109,7 +109,8 @@ func (p *picture) snapshot(silent map[string]bool, now time.Time) *Snapshot {
 	slices.SortFunc(stores, func(a, b tower.Member) int { return strings.Compare(hostPort(a), hostPort(b)) })
 	for _, m := range stores {
 		s.Stores = append(s.Stores, StoreState{
-			Address: m.Address, Endpoint: hostPort(m), MadeInC: zmqwire.MadeInC(m.Address), LastBeacon: m.Heard, Silent: silent[m.Address],
+			Address: m.Address, Endpoint: hostPort(m), MadeInC: zmqwire.MadeInC(m.Address), LastBeacon: m.Heard,
+			Silent: silent[m.Address],
 		})
 	}
 	topics := p.topics()

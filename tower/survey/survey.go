@@ -12,8 +12,8 @@ import (
 	"github.com/godafka/dafka/zmqwire"
 )
 
-// Config says which cluster is surveyed, and when an answer is complete. The zero value surveys the cluster of the tower
-// on this machine.
+// Config says which cluster is surveyed, and when an answer is complete. The zero value surveys the cluster of the
+// tower on this machine.
 type Config struct {
 	Node tower.NodeConfig
 	// MinStores is how many stores must be known for a snapshot to be complete; default 1. Negative: none need be.
@@ -171,7 +171,8 @@ func (s *Survey) turn() error {
 	if now.Before(s.nextAsk) {
 		return nil
 	}
-	s.asked, s.nextAsk = now, now.Add(askInterval+time.Duration(len(s.partitions)*max(1, len(s.picture.stores())))*askForEach)
+	heads := len(s.partitions) * max(1, len(s.picture.stores()))
+	s.asked, s.nextAsk = now, now.Add(askInterval+time.Duration(heads)*askForEach)
 	s.received.Reset()
 	ask := zmqwire.Message{Kind: zmqwire.GetHeads, Address: []byte(s.node.Address())}
 	if err := s.received.AddMessage(&ask); err != nil {
@@ -181,9 +182,9 @@ func (s *Survey) turn() error {
 	return err
 }
 
-// confirm finds out which stores have sent all their heads. An empty store sends none, and a busy one sends them late. So
-// a store that has sent none for a moment is asked for a greeting. It has answered when the greeting comes, and no head
-// came meanwhile.
+// confirm finds out which stores have sent all their heads. An empty store sends none, and a busy one sends them late.
+// So a store that has sent none for a moment is asked for a greeting. It has answered when the greeting comes, and no
+// head came meanwhile.
 func (s *Survey) confirm(now time.Time) error {
 	for _, m := range s.picture.stores() {
 		if s.stores[m.Address] == nil {
