@@ -26,8 +26,8 @@ type log struct {
 	next    uint64         // the sequence of the next record
 	bytes   int64          // that the runs take
 	most    int64          // bound of bytes
-	closed  bool
-	changed chan struct{} // closed when acked or closed changes, or sent once closed; made by those who wait
+	closed  error          // why no more records are taken; nil while they are
+	changed chan struct{}  // closed when acked or closed changes, or sent once closed; made by those who wait
 }
 
 // append adds a record and returns its sequence; false when there is no room.
@@ -105,7 +105,7 @@ func (l *log) markSent(records int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent += uint64(records)
-	if l.closed {
+	if l.closed != nil {
 		l.tell()
 	}
 }
@@ -156,11 +156,11 @@ func (l *log) tell() {
 	}
 }
 
-// close refuses further records and wakes those who wait.
-func (l *log) close() {
+// close refuses further records, because of reason, and wakes those who wait. The last reason counts.
+func (l *log) close(reason error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = true
+	l.closed = reason
 	l.tell()
 }
 

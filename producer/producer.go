@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,9 @@ type Config struct {
 	// TerminateUnacked makes Close wait until all records are sent, instead of acked.
 	TerminateUnacked bool
 	// Node says how the producer joins the cluster, and in Logger where its log goes. Its Address is the partition's
-	// name.
+	// name; leave it empty unless you know that no producer had it before. Of a given Address the producer asks the
+	// stores before it publishes the first record, which takes some 1.5 s from when a tower is connected, and fails
+	// with ErrAddressUsed when one has records of it.
 	Node tower.NodeConfig
 }
 
@@ -87,6 +90,7 @@ type Producer struct {
 	unacked      bool // Close does not wait for ACKs
 	log          log
 	quorum       quorum
+	logger       *slog.Logger
 	node         *tower.Node
 
 	// Of the node's goroutine.
@@ -97,6 +101,8 @@ type Producer struct {
 	answers  zmqwire.Answers
 	stalled  bool // no requester has room
 	audience audience
+	given    bool     // the address was
+	inquiry  *inquiry // nil when the address may be used
 	nextHead time.Time
 	rejoin   time.Time // until when full queues are not waited for; zero when they are
 	loaded   time.Time // since when the load has no room; zero when it has
@@ -130,6 +136,10 @@ func Open(config Config) (*Producer, error) {
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
+	if config.Node.Logger == nil {
+		config.Node.Logger = slog.New(slog.DiscardHandler)
+	}
+	given := config.Node.Address != ""
 	node, err := tower.Join(config.Node, tower.Sockets{
 		Publish:   zmqwire.XPUB,
 		Send:      zmqwire.Options{SendLimit: queueRecords, Patience: patience},
@@ -148,6 +158,7 @@ func Open(config Config) (*Producer, error) {
 		unacked:      config.TerminateUnacked,
 		log:          log{most: config.MaxUnackedBytes},
 		quorum:       quorum{stores: config.MinAcks},
+		logger:       config.Node.Logger,
 		node:         node,
 		received:     zmqwire.NewBatch(),
 		out:          zmqwire.NewBatch(),
@@ -156,9 +167,15 @@ func Open(config Config) (*Producer, error) {
 			MaxRequests: limits.Requests, MaxPeerBytes: limits.PeerBytes, MaxBytes: limits.Bytes,
 		},
 		audience: newAudience(),
+		given:    given,
 		closed:   make(chan struct{}),
 	}
-	for _, kind := range []zmqwire.Kind{zmqwire.Ack, zmqwire.Fetch} {
+	kinds := []zmqwire.Kind{zmqwire.Ack, zmqwire.Fetch}
+	if given {
+		p.inquiry = newInquiry()
+		kinds = append(kinds, zmqwire.StoreHello, zmqwire.DirectHead)
+	}
+	for _, kind := range kinds {
 		if err := node.Sub[0].Subscribe(string(byte(kind)) + node.Address()); err != nil {
 			node.Close()
 			return nil, fmt.Errorf("producer: %w", err)
@@ -178,9 +195,9 @@ func (p *Producer) Send(ctx context.Context, content []byte) (sequence uint64, e
 	l := &p.log
 	l.mu.Lock()
 	for {
-		if l.closed {
+		if reason := l.closed; reason != nil {
 			l.mu.Unlock()
-			return 0, ErrClosed
+			return 0, reason
 		}
 		var ok bool
 		if sequence, ok = l.append(content); ok {
@@ -213,8 +230,8 @@ func (p *Producer) WaitAcked(ctx context.Context, sequence uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.acked <= sequence {
-		if l.closed {
-			return ErrClosed
+		if l.closed != nil {
+			return l.closed
 		}
 		if err := l.wait(ctx); err != nil {
 			return err
@@ -283,7 +300,9 @@ func (p *Producer) Wait(ctx context.Context) error {
 func (p *Producer) Close(ctx context.Context) error {
 	p.closing.Do(func() {
 		l := &p.log
-		l.close()
+		if p.running() {
+			l.close(ErrClosed)
+		}
 		l.mu.Lock()
 		// What Close waits for to reach the end.
 		done := func() uint64 {
@@ -319,12 +338,13 @@ func (p *Producer) running() bool {
 
 // run is the node: it waits, receives, and sends what is to be sent.
 func (p *Producer) run() {
-	err := p.loop()
-	if err != nil {
+	reason := ErrClosed
+	if err := p.loop(); err != nil {
 		p.failure = fmt.Errorf("producer: %w", err)
+		reason = fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	close(p.closed)
-	p.log.close()
+	p.log.close(reason)
 }
 
 func (p *Producer) loop() error {
@@ -340,9 +360,12 @@ func (p *Producer) loop() error {
 			}
 		}
 		if ready.Sub(0) {
-			if err := p.receive(); err != nil {
+			if err := p.receive(now); err != nil {
 				return err
 			}
+		}
+		if err := p.inquire(now); err != nil {
+			return err
 		}
 		if err := p.publish(now); err != nil {
 			return err
@@ -360,6 +383,9 @@ func (p *Producer) loop() error {
 // idle is how long the node may sleep.
 func (p *Producer) idle(now time.Time) time.Duration {
 	wait := longWait
+	if p.inquiry != nil {
+		wait = inquiryWait
+	}
 	if !p.nextHead.IsZero() {
 		wait = min(wait, max(p.nextHead.Sub(now), stalledWait))
 	}
@@ -372,7 +398,7 @@ func (p *Producer) idle(now time.Time) time.Duration {
 // work says that there is something to do without sleeping.
 func (p *Producer) work() bool {
 	acked, sent, next := p.log.positions()
-	return p.stopping.Load() || sent < next && p.mayGoOn(acked, sent) > 0 || p.answers.Len() > 0 && !p.stalled
+	return p.stopping.Load() || p.inquiry == nil && sent < next && p.mayGoOn(acked, sent) > 0 || p.answers.Len() > 0 && !p.stalled
 }
 
 // mayGoOn says how many records may be sent now. It holds the producer back while full queues are not waited for: then
@@ -393,30 +419,44 @@ func (p *Producer) meet() error {
 	}
 	for s := range subscriptions {
 		p.audience.subscribed(s.Prefix, p.received.Connection(), p.topic)
+		p.subscribed(s.Prefix)
 	}
 	return nil
 }
 
 // receive takes ACKs and requests.
-func (p *Producer) receive() error {
+func (p *Producer) receive(now time.Time) error {
 	if err := p.node.Sub[0].Drain(p.received); err != nil {
 		return err
 	}
 	m := &p.message
 	for frames := p.received.Next(); frames != nil; frames = p.received.Next() {
-		if err := p.hear(m, frames); err != nil {
+		err := p.hear(m, frames, now)
+		if errors.Is(err, ErrAddressUsed) {
+			return err
+		}
+		if err != nil {
 			p.node.Faults().Note(err)
 		}
 	}
 	return nil
 }
 
-func (p *Producer) hear(m *zmqwire.Message, frames [][]byte) error {
+func (p *Producer) hear(m *zmqwire.Message, frames [][]byte, now time.Time) error {
 	if err := m.Decode(frames); err != nil {
 		return err
 	}
 	if err := m.Check(p.Address()); err != nil {
 		return err
+	}
+	switch m.Kind {
+	case zmqwire.StoreHello:
+		return p.ask(string(m.Address), now)
+	case zmqwire.DirectHead:
+		if p.inquiry != nil && string(m.Address) == p.Address() && string(m.Subject) == p.topic {
+			return p.used(m.Sequence + 1)
+		}
+		return nil
 	}
 	if string(m.Routing) != p.Address() || string(m.Subject) != p.topic {
 		return fmt.Errorf("%v: %w", m.Kind, zmqwire.ErrForeign)
@@ -430,9 +470,14 @@ func (p *Producer) hear(m *zmqwire.Message, frames [][]byte) error {
 	return nil
 }
 
-// acked takes an ACK of the records up to sequence.
+// acked takes an ACK of the records up to sequence. One that is ahead of what was sent shows that a store has records
+// of an earlier producer, if that can be: a random address was nobody's, so there it is a mistake or a lie of the peer,
+// which must not end the producer.
 func (p *Producer) acked(sequence uint64) error {
 	if _, sent, _ := p.log.positions(); sequence >= sent {
+		if p.given {
+			return p.used(sequence + 1)
+		}
 		return fmt.Errorf("%w: %d", ErrAckAhead, sequence)
 	}
 	records := sequence + 1
@@ -449,6 +494,9 @@ func (p *Producer) acked(sequence uint64) error {
 
 // publish sends what Send has left in the log.
 func (p *Producer) publish(now time.Time) error {
+	if p.inquiry != nil {
+		return nil
+	}
 	if !p.rejoin.IsZero() && now.After(p.rejoin) {
 		p.rejoin = time.Time{}
 	}

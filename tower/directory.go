@@ -14,6 +14,8 @@ const (
 	ErrMoves   zmqwire.Fault = "endpoint_changes"
 	ErrHost    zmqwire.Fault = "unresolved_host"
 	ErrConnect zmqwire.Fault = "peer_not_connected"
+	// ErrNamesake: two nodes have one address, which loses records of producers and answers for all.
+	ErrNamesake zmqwire.Fault = "same_address"
 )
 
 // directory is the peers a node has heard of, and until when it believes in them. It holds no socket and no clock.

@@ -149,9 +149,11 @@ type Node struct {
 	links   []*link
 	dials   []*dial // those of links and of beacons
 	poller  *zmqwire.Poller
+	port    uint16 // where Pub is bound
 	beacon  [][]byte
 	batch   *zmqwire.Batch
 
+	namesake    string // the endpoint of another node of the same address; empty when none was seen
 	directory   *directory
 	subscribers subscriptions // at Pub
 	changes     []change
@@ -278,7 +280,8 @@ func (n *Node) open(sockets Sockets) error {
 	if err != nil {
 		return fmt.Errorf("bound to %s, which has no port", bound)
 	}
-	n.beacon = zmqwire.Beacon{Address: n.config.Address, Host: n.config.Host, Port: uint16(port)}.Frames()
+	n.port = uint16(port)
+	n.beacon = zmqwire.Beacon{Address: n.config.Address, Host: n.config.Host, Port: n.port}.Frames()
 	if n.beacons, err = n.context.Open(zmqwire.XPUB, zmqwire.Options{MaxFrame: maxControlFrame}); err != nil {
 		return err
 	}
@@ -377,6 +380,10 @@ func (n *Node) Newcomer(address string, after time.Time) bool {
 	return p != nil && !n.settled.IsZero() && p.since.After(n.settled) && p.since.After(after)
 }
 
+// Namesake returns the endpoint at which another node announces this node's address, as far as it was seen at another
+// port.
+func (n *Node) Namesake() (endpoint string, ok bool) { return n.namesake, n.namesake != "" }
+
 // Settled says that every node that was there before this one has been heard of.
 func (n *Node) Settled(now time.Time) bool { return !n.settled.IsZero() && now.After(n.settled) }
 
@@ -444,6 +451,10 @@ func (n *Node) discover(now time.Time) error {
 			}
 			if announcement.Address == n.config.Address {
 				l.echoed, l.repeats, l.own = now, true, announcement.Endpoint
+				if announcement.Endpoint.Port != n.port {
+					n.namesake = announcement.Endpoint.String()
+					n.faults.Note(fmt.Errorf("%w: at %s", ErrNamesake, n.namesake))
+				}
 				continue
 			}
 			var news bool

@@ -841,6 +841,9 @@ func TestNodeTellsWhatItKnows(t *testing.T) {
 	}
 	f.say(t, "B", n.Address(), "tcp://127.0.0.1:3")
 	waitFor("the node's own beacon", func() bool { return n.Links()[0].Repeats })
+	if at, _ := n.Namesake(); at != "tcp://127.0.0.1:3" {
+		t.Errorf("node of the same address at %q, want tcp://127.0.0.1:3", at)
+	}
 	waitFor("silence of the tower", func() bool { return n.Connected() == 0 })
 	if diff := cmp.Diff([]Link{{Endpoint: at}}, n.Links()); diff != "" {
 		t.Errorf("links to a tower that is gone (-want +got):\n%s", diff)

@@ -40,8 +40,10 @@ var faultTexts = map[Fault]string{
 
 	// A message is well formed, and does not fit what the node knows.
 	"foreign_address":    "message under another node's address",
+	"same_address":       "another node announces this node's address",
 	"unrequested_record": "DIRECT-RECORD that was not requested",
 	"ack_ahead":          "ACK for a record that was never sent",
+	"other_content":      "record with another content than the one stored under its number",
 
 	// A message goes beyond a limit.
 	ErrTooMany:                       "more requests than can be answered at once",
