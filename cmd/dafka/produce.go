@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -41,7 +42,7 @@ func produceCommand() *cli.Command {
 			&cli.StringFlag{Name: "delimiter", Usage: "`TEXT` that ends each record, with \\n, \\t, \\0, \\xHH as in C", DefaultText: "the line ending"},
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the input: text, length or json", Value: "text"},
 			&cli.BoolFlag{Name: "whole", Usage: "publish the whole input as one record", DisableDefaultText: true},
-			&cli.Float64Flag{Name: "rate", Usage: "publish so many `RECORDS` a second at most", DefaultText: "no limit"},
+			&cli.Float64Flag{Name: "rate", Usage: "publish so many `RECORDS` a second at most; a pause is not made up for", DefaultText: "no limit"},
 			&cli.DurationFlag{Name: "timeout", Usage: "end with status 3 when no tower is heard, or no store acks, for so long: `TIME` such as 10s", DefaultText: "none"},
 			&cli.IntFlag{Name: "min-acks", Usage: "how many different stores must have a record: `COUNT`", Value: 1},
 		),
@@ -116,7 +117,7 @@ func runProduce(c *cli.Context) error {
 		lines.delimiter = delimiter
 		records = linesOf(lines)
 	}
-	readErr, closeErr := produceAll(ctx, p, progress, records, &pace{rate: c.Float64("rate"), begin: time.Now()})
+	readErr, closeErr := produceAll(ctx, p, progress, records, &pace{rate: c.Float64("rate")})
 	if errors.Is(context.Cause(ctx), errUnreached) && (readErr != nil || closeErr != nil) {
 		return unreached(p.Stats(), node, c.Duration("timeout"))
 	}
@@ -179,20 +180,27 @@ func send(ctx context.Context, p *publisher, topic string, content []byte) error
 	return err
 }
 
-// pace holds a publisher back. Its zero rate does not.
+// pace holds a publisher back to so many records a second. What was not published during a pause, of the input or of a
+// producer that waits for ACKs, is not made up for. The zero pace holds nobody back.
 type pace struct {
-	rate  float64 // records a second
-	begin time.Time
-	sent  uint64
+	rate float64   // records a second
+	next time.Time // when the next record is due
 }
+
+// paceSlack is how late a record may be without moving those after it: timers and schedulers are late by so much.
+const paceSlack = 20 * time.Millisecond
 
 // wait returns when the next record is due, or ctx ends.
 func (p *pace) wait(ctx context.Context) {
 	if p.rate == 0 {
 		return
 	}
-	ahead := time.Duration(float64(p.sent)/p.rate*float64(time.Second)) - time.Since(p.begin)
-	p.sent++
+	now := time.Now()
+	if now.Sub(p.next) > paceSlack {
+		p.next = now
+	}
+	ahead := p.next.Sub(now)
+	p.next = p.next.Add(time.Duration(min(float64(time.Second)/p.rate, float64(math.MaxInt64/2))))
 	// Timers are not finer, and a moment's sleep for each of many records would be too long in all.
 	if ahead < time.Millisecond {
 		return
