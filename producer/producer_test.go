@@ -306,6 +306,46 @@ func TestAcks(t *testing.T) {
 	}
 }
 
+// A store that has more records of the producer's partition than it sent shows that the given address was used. The
+// store may come when the producer has begun.
+func TestAckAheadOfAGivenAddress(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	config := at(tw)
+	config.Address = "GIVEN"
+	p := open(t, Config{Topic: "hello", HeadInterval: 10 * time.Millisecond, Node: config})
+	send(t, p, []byte("a"), []byte("b"))
+	eventually(t, "all records published", func() bool { return published(p) == 2 })
+	store := join(t, tw, "STORE", nil)
+	meet(t, store, p)
+	ack(store, p, 0)
+	eventually(t, "ACK", func() bool { return p.Acked() == 1 })
+	ack(store, p, 2)
+	for what, err := range map[string]error{
+		"Wait": p.Wait(context.Background()), "Flush": p.Flush(context.Background()), "Close": p.Close(context.Background()),
+	} {
+		if !errors.Is(err, ErrAddressUsed) {
+			t.Errorf("%s: %v, want %v", what, err, ErrAddressUsed)
+		}
+	}
+}
+
+// A store that is silent holds up the first record of a given address for a while, and not for ever.
+func TestInquiryIsBounded(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	join(t, tw, "SILENT", nil, "F", "G", "WSILENT")
+	config := at(tw)
+	config.Address = "GIVEN"
+	p := open(t, Config{Topic: "hello", Node: config})
+	begin := time.Now()
+	send(t, p, []byte("a"))
+	eventually(t, "the record published", func() bool { return published(p) == 1 })
+	if took := time.Since(begin); took < inquiryTime-time.Second {
+		t.Errorf("published after %v, without waiting for the store", took)
+	}
+}
+
 // With MinAcks, a record is acked when so many different stores have it: one that says so twice is still one.
 func TestMinAcks(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,8 @@ const (
 	ErrUnasked zmqwire.Fault = "unrequested_record"
 	ErrClaims  zmqwire.Fault = "too_many_unverified_partitions"
 	ErrTopics  zmqwire.Fault = "too_many_topics"
+	// ErrContent: a live record has another content than the one that the store has under its number.
+	ErrContent zmqwire.Fault = "other_content"
 )
 
 // ErrClosed is returned by calls that waited for something of a store when it was closed or failed.

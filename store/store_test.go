@@ -532,8 +532,8 @@ func TestAcksAgain(t *testing.T) {
 			what string
 			say  zmqwire.Message
 		}{
-			{"the last record again", recordMessage(zmqwire.Record, s, 4, "another")},
-			{"an older record again", recordMessage(zmqwire.Record, s, 1, "another")},
+			{"the last record again", recordMessage(zmqwire.Record, s, 4, content(4))},
+			{"an older record again", recordMessage(zmqwire.Record, s, 1, content(1))},
 			{"an answer again", recordMessage(zmqwire.DirectRecord, s, 3, "another")},
 			{"HEAD at the head", recordMessage(zmqwire.Head, s, 4, "")},
 			{"HEAD below the head", recordMessage(zmqwire.Head, s, 0, "")},

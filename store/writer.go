@@ -100,6 +100,9 @@ type writer struct {
 	done      chan committed // capacity 1: the committing goroutine never waits for the node
 	committer sync.WaitGroup
 	stats     *counters
+
+	comparison comparison // of duplicates
+	now        time.Time  // when the round began
 }
 
 // partition is one producer's records of one topic, as the writer knows it.
@@ -113,6 +116,9 @@ type partition struct {
 	owner  tower.Owner    // who may say what is live
 	claim  int            // the connection that made it known
 	gap    *gap           // what of it is fetched again; nil when nothing is
+
+	refusal            // of its producer
+	compared time.Time // when a duplicate of it was last read
 }
 
 // source is what a record's header says: the partition, and whether the record is live or was asked for.
@@ -170,6 +176,7 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 		sources:    make(map[string]source),
 		claims:     zmqwire.NewShares(maxClaims),
 		losses:     make(chan *loss, 1),
+		comparison: comparison{runs: finder{db: db}},
 		commits:    make(chan task),
 		done:       make(chan committed, 1),
 		nextCopy:   time.Now().Add(copyEvery),
@@ -213,6 +220,7 @@ func (w *writer) run(stopping func() bool) error {
 	defer func() {
 		close(w.commits)
 		w.committer.Wait()
+		w.comparison.runs.close()
 	}()
 	wait := longWait
 	for !stopping() {
@@ -222,6 +230,8 @@ func (w *writer) run(stopping func() bool) error {
 		}
 		w.out.Reset()
 		now := time.Now()
+		w.now = now
+		w.comparison.begin(now)
 		if ready.Pub() {
 			if err := w.meet(now); err != nil {
 				return err
@@ -381,6 +391,9 @@ func (w *writer) hear(frames [][]byte) error {
 		w.lastHeader = w.lastHeader[:0]
 		w.record(s, m.Sequence, m.Content)
 	case zmqwire.Head, zmqwire.DirectHead:
+		if m.Kind == zmqwire.Head && w.refuses(p) {
+			return ErrContent
+		}
 		// A producer that tells of its head may have missed the ACK.
 		if m.Kind == zmqwire.Head && m.Sequence < p.stored {
 			w.owe(p)
@@ -486,6 +499,10 @@ func (w *writer) forget(useless func(p *partition) bool) {
 // record takes a record of a known partition: to be committed, to be kept until its turn, or to be fetched later.
 func (w *writer) record(s source, sequence uint64, content []byte) {
 	p := s.partition
+	if s.live && w.refuses(p) {
+		w.node.Faults().Note(ErrContent)
+		return
+	}
 	p.live = p.live || s.live
 	w.pace.took(p.live, len(content))
 	switch next := p.Next(); {
@@ -494,7 +511,10 @@ func (w *writer) record(s source, sequence uint64, content []byte) {
 			w.mend(p.gap, sequence, content)
 			return
 		}
-		// Its ACK may have been lost.
+		if s.live {
+			w.duplicate(p, sequence, content)
+			return
+		}
 		w.stats.duplicates.Add(1)
 		if sequence < p.stored {
 			w.owe(p)
@@ -648,6 +668,9 @@ func (w *writer) repeatAcks() {
 
 // ack says that a partition's records are on disk, all of them up to the last that was stored.
 func (w *writer) ack(p *partition) {
+	if p.refused {
+		return
+	}
 	w.say(&zmqwire.Message{
 		Kind: zmqwire.Ack, Routing: []byte(p.Partition), Subject: []byte(p.Topic), Sequence: p.stored - 1,
 	})

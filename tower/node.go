@@ -23,9 +23,9 @@ type NodeConfig struct {
 	// themselves. Default: DefaultPub and DefaultSub. Names are resolved here, and again when a tower is silent; of a name
 	// with several addresses the one that answers first is used.
 	Pub, Sub []string
-	// Address is the node's name in the cluster, and a producer's partition; default: a random one. No two nodes may
-	// share it, nor may a producer have that of an earlier one: it begins again at 0, and stores take its records for
-	// those that they have.
+	// Address is the node's name in the cluster, and a producer's partition; default: a new one. No two nodes may share
+	// it. A producer counts from 0, so one that is given the address of an earlier producer is refused
+	// (producer.ErrAddressUsed).
 	Address string
 	// Host is advertised as the host at which others reach this node: an IP address or a name that all of them can
 	// resolve. Default: the address at which the tower sees it.
