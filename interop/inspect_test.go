@@ -35,7 +35,12 @@ func (c *cluster) rows(args ...string) (rows []row) {
 	c.t.Helper()
 	c.look(0, &rows, args...)
 	for _, r := range rows {
-		for _, name := range []string{"address", "partition", "endpoint", "last_beacon_seconds", "last_heard_seconds"} {
+		if text, ok := r["began"].(string); r["partition"] != nil {
+			if began, err := time.Parse(time.RFC3339, text); !ok || err != nil || time.Since(began) > time.Hour || time.Until(began) > time.Minute {
+				c.t.Errorf("partition %v began at %v, %v", r["partition"], r["began"], err)
+			}
+		}
+		for _, name := range []string{"began", "address", "partition", "endpoint", "last_beacon_seconds", "last_heard_seconds"} {
 			delete(r, name)
 		}
 		stores, _ := r["stores"].([]any)

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCheckName(t *testing.T) {
@@ -30,14 +31,66 @@ func TestCheckName(t *testing.T) {
 }
 
 func TestNewAddress(t *testing.T) {
-	form := regexp.MustCompile(`^[0-9A-F]{32}$`)
-	seen := make(map[string]bool)
-	for range 100 {
+	form := regexp.MustCompile(`^[0-9A-F]{12}7[0-9A-F]{3}8[0-9A-F]{15}$`)
+	begin := time.Now().Truncate(time.Millisecond)
+	const most = 10_000 // more than a millisecond has
+	last, random := "", make(map[string]bool)
+	for range most {
 		address := NewAddress()
-		if !form.MatchString(address) || seen[address] {
-			t.Fatalf("address %q, seen before: %v", address, seen[address])
+		began, ok := Began(address)
+		switch {
+		case !form.MatchString(address):
+			t.Fatalf("address %q", address)
+		case address <= last:
+			t.Fatalf("address %q after %q", address, last)
+		case !ok || began.Before(begin) || began.After(time.Now().Add(time.Second)):
+			t.Fatalf("address %q began at %v, %v; it is %v", address, began, ok, time.Now())
 		}
-		seen[address] = true
+		last = address
+		random[address[17:]] = true
+	}
+	if len(random) < most {
+		t.Errorf("%d different endings of %d addresses", len(random), most)
+	}
+}
+
+// Addresses ascend when the clock goes back, and when there are many within a millisecond.
+func TestAddressesAscend(t *testing.T) {
+	var a ascending
+	now := time.UnixMilli(1_800_000_000_000)
+	last := uint64(0)
+	for i := range 20_000 {
+		at := now
+		if i%3 == 0 {
+			at = now.Add(-time.Hour)
+		}
+		milliseconds, count := a.next(at)
+		if next := milliseconds<<12 | count; count >= 1<<12 || next <= last {
+			t.Fatalf("number %d: %d, %d", i, milliseconds, count)
+		} else {
+			last = next
+		}
+	}
+}
+
+func TestBegan(t *testing.T) {
+	for address, want := range map[string]string{
+		"019ABCDEF01274428000000000000000": "2025-11-25T21:15:18.418Z",
+		"019ABCDEF0127442B3620000000000FF": "2025-11-25T21:15:18.418Z",
+		"019ABCDEF01244428000000000000000": "", // made in C
+		"019ABCDEF0127442C000000000000000": "", // another variant
+		"F19ABCDEF01274428000000000000000": "", // a time that is not to be expected
+		"019abcdef01274428000000000000000": "",
+		"AN ADDRESS":                       "",
+		"":                                 "",
+	} {
+		got := ""
+		if began, ok := Began(address); ok {
+			got = began.Format(time.RFC3339Nano)
+		}
+		if got != want {
+			t.Errorf("%q began at %q, want %q", address, got, want)
+		}
 	}
 }
 

@@ -245,7 +245,7 @@ func topicsView(s *survey.Snapshot, _ string) view {
 func partitionsView(s *survey.Snapshot, topic string) view {
 	rows := partitionRows(s, topic)
 	return view{rows, func(w io.Writer, columns int) error {
-		t := table{heading: []string{"TOPIC", "PARTITION", "RECORDS", "PRODUCER", "HEADS", "LACKING"}, names: 2}
+		t := table{heading: []string{"TOPIC", "PARTITION", "BEGAN", "RECORDS", "PRODUCER", "HEADS", "LACKING"}, names: 2}
 		for _, r := range rows {
 			var heads, lacking []string
 			for _, s := range r.Stores {
@@ -261,7 +261,11 @@ func partitionsView(s *survey.Snapshot, topic string) view {
 					lacking = append(lacking, fmt.Sprintf("%s lacks %d", s.Endpoint, s.Lacks))
 				}
 			}
-			t.add(printable(r.Topic, r.TopicBase64), printable(r.Partition, r.PartitionBase64), number(r.Records), r.Producer,
+			began := "-"
+			if r.Began != nil {
+				began = r.Began.Local().Format(time.DateTime)
+			}
+			t.add(printable(r.Topic, r.TopicBase64), printable(r.Partition, r.PartitionBase64), began, number(r.Records), r.Producer,
 				listOr(heads, "no store"), listOr(lacking, "-"))
 		}
 		return t.print(w, columns)

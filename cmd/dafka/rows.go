@@ -22,6 +22,7 @@ type partitionRow struct {
 	TopicBase64     bool        `json:"topic_base64,omitempty"`
 	Partition       string      `json:"partition"`
 	PartitionBase64 bool        `json:"partition_base64,omitempty"`
+	Began           *time.Time  `json:"began"` // when its producer was opened, by its address; null: that does not tell
 	Records         uint64      `json:"records"`
 	Producer        string      `json:"producer"` // alive or gone
 	Stores          []storeHead `json:"stores"`
@@ -99,6 +100,9 @@ func partitionRows(s *survey.Snapshot, topic string) []partitionRow {
 		row := partitionRow{Records: p.Records, Producer: "gone", Stores: make([]storeHead, 0, len(p.Heads))}
 		row.Topic, row.TopicBase64 = textOrBase64(p.Topic)
 		row.Partition, row.PartitionBase64 = textOrBase64(p.Address)
+		if !p.Began.IsZero() {
+			row.Began = &p.Began
+		}
 		if p.Alive {
 			row.Producer = "alive"
 		}

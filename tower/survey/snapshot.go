@@ -65,7 +65,8 @@ type Topic struct {
 // Partition is what is known of one partition.
 type Partition struct {
 	Topic, Address string
-	Records        uint64 // as in Topic
+	Began          time.Time // when the producer made the address, by its clock; zero: the address does not tell
+	Records        uint64    // as in Topic
 	Unacked        uint64
 	Rate           float64
 	Alive          bool   // its producer is there
@@ -121,6 +122,7 @@ func (p *picture) snapshot(silent map[string]bool, now time.Time) *Snapshot {
 			Topic: name.topic, Address: name.address, Records: q.most, Alive: alive, Rate: q.growth.rate(now),
 			Unacked: q.published - min(q.published, max(q.acked, p.kept(q))),
 		}
+		row.Began, _ = zmqwire.Began(name.address)
 		for i, m := range stores {
 			stored, lacks := q.stored[m.Address], q.lacks(m.Address)
 			row.Heads = append(row.Heads, Head{Endpoint: hostPort(m), Records: stored, Lacks: lacks, Silent: silent[m.Address]})
