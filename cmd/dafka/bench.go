@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,8 +96,10 @@ type latencies struct {
 
 // bench is one call.
 type bench struct {
+	ctx                                     context.Context // its end ends every process that was started
 	count, size, producers, consumers, rate int
 
+	started []*exec.Cmd
 	doing   atomic.Value // what is being measured, in words
 	dir     string       // of this call
 	program string
@@ -107,8 +110,10 @@ type bench struct {
 }
 
 func runBench(c *cli.Context, run func(*bench) error) error {
+	ctx, end := context.WithCancel(c.Context)
+	defer end()
 	b := &bench{
-		count: c.Int("count"), size: c.Int("size"),
+		ctx: ctx, count: c.Int("count"), size: c.Int("size"),
 		producers: c.Int("producers"), consumers: c.Int("consumers"), rate: c.Int("rate"),
 		raws: make(map[int]row),
 	}
@@ -126,11 +131,37 @@ func runBench(c *cli.Context, run func(*bench) error) error {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
+	defer func() {
+		end()
+		for _, command := range b.started {
+			command.Wait() // an error where it was waited for already
+		}
+	}()
 	b.measuring(c.Command.Name, b.size)
 	stop := b.showProgress()
 	err = run(b)
 	stop()
 	b.table()
+	if c.Context.Err() != nil {
+		return nil // a signal ended it, and so what was measured is not complete
+	}
+	return err
+}
+
+// command prepares a process that ends when the bench does, whatever ends it.
+func (b *bench) command(program string, arguments ...string) *exec.Cmd {
+	command := exec.CommandContext(b.ctx, program, arguments...)
+	command.WaitDelay = time.Second
+	endWithParent(command)
+	return command
+}
+
+// run starts a process.
+func (b *bench) run(command *exec.Cmd) error {
+	err := command.Start()
+	if err == nil {
+		b.started = append(b.started, command)
+	}
 	return err
 }
 
@@ -239,7 +270,7 @@ func (b *bench) start(role string, arguments ...string) (*process, error) {
 }
 
 func (b *bench) launch(role string, arguments ...string) (*process, error) {
-	command := exec.Command(b.program, append([]string{"bench-worker", role}, arguments...)...)
+	command := b.command(b.program, append([]string{"bench-worker", role}, arguments...)...)
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	if err != nil {
@@ -249,7 +280,7 @@ func (b *bench) launch(role string, arguments ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &process{command: command, in: in, out: json.NewDecoder(bufio.NewReader(out))}, command.Start()
+	return &process{command: command, in: in, out: json.NewDecoder(bufio.NewReader(out))}, b.run(command)
 }
 
 // report waits for the worker's next report.
@@ -277,7 +308,7 @@ func (p *process) used() float64 { return p.last.CPU - p.cpu }
 // end ends the worker.
 func (p *process) end() error {
 	p.in.Close()
-	timer := time.AfterFunc(20*time.Second, func() { p.command.Process.Kill() })
+	timer := time.AfterFunc(workerPatience, func() { p.command.Process.Kill() })
 	defer timer.Stop()
 	return p.command.Wait()
 }

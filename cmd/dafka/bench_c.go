@@ -28,6 +28,7 @@ const (
 
 // cCluster is a C tower and what runs beside it.
 type cCluster struct {
+	*bench
 	bin, dir string
 	flags    []string
 	bound    time.Duration // of one measure
@@ -44,7 +45,7 @@ func (b *bench) withC(run func(*cCluster) (float64, error)) (float64, error) {
 		return 0, nil
 	}
 	b.measuring("C", b.size)
-	c := &cCluster{bin: bin, dir: filepath.Join(b.dir, "c"), bound: cBound + time.Duration(b.count)*cBoundEach}
+	c := &cCluster{bench: b, bin: bin, dir: filepath.Join(b.dir, "c"), bound: cBound + time.Duration(b.count)*cBoundEach}
 	defer os.RemoveAll(c.dir)
 	if err := os.Mkdir(c.dir, 0o755); err != nil {
 		return 0, err
@@ -86,13 +87,21 @@ func freePorts() (pub, sub string, err error) {
 }
 
 func (c *cCluster) start(program string, arguments ...string) (*exec.Cmd, error) {
-	command := exec.Command(filepath.Join(c.bin, program), append(slices.Clone(c.flags), arguments...)...)
+	command := c.command(filepath.Join(c.bin, program), append(slices.Clone(c.flags), arguments...)...)
 	command.Stdout = new(bytes.Buffer)
-	if err := command.Start(); err != nil {
+	if err := c.run(command); err != nil {
 		return nil, fmt.Errorf("DAFKA_C_BIN: %w", err)
 	}
 	c.running = append(c.running, command)
 	return command, nil
+}
+
+// settle gives the programs time to find each other. At the end of ctx, which ends them all, none is needed.
+func (c *cCluster) settle() {
+	select {
+	case <-time.After(cSettle):
+	case <-c.ctx.Done():
+	}
 }
 
 // end ends what still runs.
@@ -132,7 +141,7 @@ func (b *bench) cIngest() (float64, error) {
 		if _, err := c.start("dafka_stored"); err != nil {
 			return 0, err
 		}
-		time.Sleep(cSettle)
+		c.settle()
 		producer, err := c.start("dafka_perf_store", strconv.Itoa(b.count), strconv.Itoa(b.size))
 		if err != nil {
 			return 0, err
@@ -148,7 +157,7 @@ func (b *bench) cLive() (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		time.Sleep(cSettle)
+		c.settle()
 		_, err = c.start("dafka_perf_store", strconv.Itoa(b.count), strconv.Itoa(b.size))
 		rate, rateErr := c.rate(consumer)
 		return rate, errors.Join(err, rateErr)

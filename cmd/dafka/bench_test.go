@@ -4,8 +4,13 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -67,7 +72,7 @@ func TestBenchOfC(t *testing.T) {
 		{"exit 3", "sh: exit status 3", false},
 		{"echo hello", "printed no throughput", false},
 	} {
-		c := &cCluster{bin: "/bin", bound: time.Second, flags: []string{"-c", test.script}}
+		c := &cCluster{bench: &bench{ctx: t.Context()}, bin: "/bin", bound: time.Second, flags: []string{"-c", test.script}}
 		command, err := c.start("sh")
 		if err != nil {
 			t.Fatal(err)
@@ -78,6 +83,73 @@ func TestBenchOfC(t *testing.T) {
 		}
 		if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, errHung) != test.hung) {
 			t.Errorf("%s: error %v, want %s", test.script, err, test.want)
+		}
+	}
+}
+
+// TestBenchEndsWhatItStarted: a signal ends the workers and the C programs too, and the folder is removed.
+func TestBenchEndsWhatItStarted(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	for _, name := range []string{"dafka_towerd", "dafka_stored", "dafka_perf_store", "dafka_perf_consumer"} {
+		script := "#!/bin/sh\necho $$ >>" + bin + "/pids\nexec sleep 1000\n"
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storeRuns := func(dir string) bool {
+		found, _ := filepath.Glob(filepath.Join(dir, "dafka-bench-*", "cluster", "*"))
+		return len(found) > 0
+	}
+	for _, test := range []struct {
+		name, measure, count string
+		signal               syscall.Signal
+		reached              func(dir string) bool
+	}{
+		{"C programs", "ingest", "100", syscall.SIGTERM, func(string) bool { // the tower, at least
+			pids, _ := os.ReadFile(filepath.Join(bin, "pids"))
+			return len(pids) > 0
+		}},
+		{"workers", "ingest", "100000000", syscall.SIGTERM, storeRuns},
+		{"workers of a bench that was killed", "ingest", "100000000", syscall.SIGKILL, storeRuns},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.signal == syscall.SIGKILL && runtime.GOOS != "linux" {
+				t.Skip("SKIPPED: only Linux ends the workers at once")
+			}
+			dir := t.TempDir()
+			c := command(t, "program", "bench", test.measure, "--count", test.count, "--dir", dir)
+			c.Env = append(c.Env, "DAFKA_C_BIN="+bin)
+			s := startCommand(t, c) // the workers have its stderr: that ends when they all have ended
+			for deadline := time.Now().Add(atMost); !test.reached(dir); time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("it did not get there")
+				}
+			}
+			s.signal(test.signal)
+			status := s.endsSoon()
+			if test.signal == syscall.SIGKILL {
+				return
+			}
+			if status != 0 {
+				t.Errorf("exit status %d, want 0; stderr %q", status, s.seen)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, error %v", left, err)
+			}
+		})
+	}
+	pids, err := os.ReadFile(filepath.Join(bin, "pids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range strings.Fields(string(pids)) {
+		pid, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
+			t.Errorf("C program %d is still there: %v", pid, err)
 		}
 	}
 }

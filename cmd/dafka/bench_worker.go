@@ -38,8 +38,24 @@ type workerReport struct {
 
 // worker is the process's side of that conversation.
 type worker struct {
-	in  *bufio.Scanner
-	out *json.Encoder
+	words chan string // lines of stdin; closed at its end
+	out   *json.Encoder
+}
+
+// workerPatience is how long a worker may take to end when stdin does.
+const workerPatience = 20 * time.Second
+
+func newWorker() *worker {
+	w := &worker{make(chan string), json.NewEncoder(os.Stdout)}
+	go func() {
+		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+			w.words <- in.Text()
+		}
+		close(w.words)
+		// The bench has ended, perhaps while this one does not wait for a word.
+		time.AfterFunc(workerPatience, func() { os.Exit(statusFailure) })
+	}()
+	return w
 }
 
 // say answers.
@@ -57,7 +73,8 @@ func (w *worker) say(r workerReport) {
 
 // told waits for the next word; false when there is none any more.
 func (w *worker) told() (string, bool) {
-	return w.in.Text(), w.in.Scan()
+	word, ok := <-w.words
+	return word, ok
 }
 
 // benchWorkerCommand is not for people: `dafka bench` starts itself with it.
@@ -85,7 +102,7 @@ func benchWorkerCommand() *cli.Command {
 			if !ok {
 				return wrong(c, "no such worker: %q", c.Args().First())
 			}
-			w := &worker{bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)}
+			w := newWorker()
 			if err := role(w, c, config.node()); err != nil {
 				w.say(workerReport{Error: err.Error()})
 			}
