@@ -139,7 +139,7 @@ func (w *wanted) sayMissing() (stop func()) {
 			if !w.asked {
 				missing = strings.Replace(missing, "no node knows", "no producer announces", 1)
 			}
-			say("%s yet; waiting", missing)
+			say("%s; waiting", missing)
 		}
 	}()
 	return func() { close(ended) }
