@@ -18,7 +18,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse HEAD >/dev/null 2>&1 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What shellcheck reads.
-SCRIPTS := .ci/deps .ci/run docker/image docker/base-image cmd/dafka/install/dafka.bash interop/testdata/c-user.sh
+SCRIPTS := .ci/deps .ci/run docker/image docker/base-image docker/health cmd/dafka/install/dafka.bash interop/testdata/c-user.sh
 
 # How long each fuzz target and each benchmark runs, and whose targets: make fuzz FUZZTIME=5m FUZZED=./zmqwire
 FUZZED ?= ./...

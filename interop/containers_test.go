@@ -140,6 +140,52 @@ func TestContainers(t *testing.T) {
 	}
 }
 
+// TestContainerHealth: a container is healthy when its own node listens and, where that serves HTTP, is ready. By
+// DAFKA_TOWER every command in it finds the tower.
+func TestContainerHealth(t *testing.T) {
+	t.Parallel()
+	needContainers(t)
+	name := fmt.Sprintf("dafka-health-%08x", rand.Uint32())
+	docker := func(args ...string) (string, error) {
+		out, err := exec.Command("docker", args...).CombinedOutput()
+		return strings.TrimSpace(string(out)), err
+	}
+	must := func(args ...string) string {
+		t.Helper()
+		out, err := docker(args...)
+		if err != nil {
+			t.Fatalf("docker %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+		return out
+	}
+	must("network", "create", name)
+	t.Cleanup(func() { docker("network", "rm", name) })
+	start := func(role string, args ...string) (container string) {
+		t.Helper()
+		container = name + "-" + role
+		t.Cleanup(func() { docker("rm", "--force", "--volumes", container) })
+		must(append([]string{"run", "--detach", "--name", container, "--network", name, "--env", "DAFKA_TOWER=tower"}, args...)...)
+		return container
+	}
+	says := func(container, want string) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("the health of %s: %q", container, want), func() bool {
+			out, err := docker("exec", container, "dafka-health")
+			return out == want && (err == nil) == (want == "")
+		})
+	}
+	store := start("store", goImage, "store", "--db", "/data", "--http", "9090")
+	says(store, "the store hears no tower\nthe store is finding out what it lacks")
+	tower := start("tower", "--network-alias", "tower", goImage, "tower")
+	says(tower, "")
+	says(store, "")
+	if out := must("exec", store, "dafka", "topics"); !strings.HasPrefix(out, "no topic") && !strings.Contains(out, "TOPIC") {
+		t.Errorf("dafka topics in a container: %q", out)
+	}
+	listener := "use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen => 5, LocalPort => 9090) or die; sleep 600"
+	says(start("another", "--entrypoint", "perl", goImage, "-e", listener), "no dafka runs here")
+}
+
 // containers is one cluster that goes through all that befalls containers: live, paused, cut off, killed and back, and a
 // consumer that comes when the producer has gone.
 func containers(f *fleet) {

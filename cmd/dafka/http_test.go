@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -352,6 +353,37 @@ func TestComposeServesMetrics(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+// TestComposeStores: each store has a volume of its own, and a name, so that no second container gets that volume too. In
+// every container a command finds the tower.
+func TestComposeStores(t *testing.T) {
+	var compose struct {
+		Services map[string]struct {
+			Image                string
+			Name                 string `yaml:"container_name"`
+			Environment, Volumes []string
+		}
+	}
+	readYAML(t, "../../docker/compose.yaml", &compose)
+	users := make(map[string]string)
+	for name, service := range compose.Services {
+		if service.Image != "dafka" {
+			continue
+		}
+		if !slices.Contains(service.Environment, "DAFKA_TOWER=tower") {
+			t.Errorf("%s: environment %q", name, service.Environment)
+		}
+		for _, volume := range service.Volumes {
+			if other := users[volume]; other != "" || service.Name == "" {
+				t.Errorf("%s, container %q: volume %s is also that of %q", name, service.Name, volume, other)
+			}
+			users[volume] = name
+		}
+	}
+	if len(users) != 2 {
+		t.Errorf("volumes %v, want those of two stores", users)
 	}
 }
 
