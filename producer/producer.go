@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,11 +26,28 @@ var (
 
 // UnackedError is returned by Close when records were given up that no store, or not enough of them, had acked.
 type UnackedError struct {
-	Count uint64 // the last Count records
+	Count   uint64      // the last Count records
+	MinAcks int         // how many stores were to have them
+	Stores  []StoreAcks // what each store has acked, when MinAcks is above 1
 }
 
 func (e *UnackedError) Error() string {
-	return fmt.Sprintf("%d records were not acked", e.Count)
+	if e.MinAcks <= 1 {
+		return fmt.Sprintf("%d records were not acked", e.Count)
+	}
+	return fmt.Sprintf("%d records were not acked by %d stores: %s", e.Count, e.MinAcks, listAcks(e.Stores))
+}
+
+// listAcks says which stores have acked how many records.
+func listAcks(stores []StoreAcks) string {
+	if len(stores) == 0 {
+		return "no store acked any record"
+	}
+	var list []string
+	for _, s := range stores {
+		list = append(list, fmt.Sprintf("%s acked %d", s.Endpoint, s.Acked))
+	}
+	return strings.Join(list, ", ")
 }
 
 // ErrAckAhead is the reason to ignore an ACK.
@@ -267,9 +285,13 @@ type Stats struct {
 	Sent         uint64 // records taken by Send
 	Acked        uint64 // of them, acked
 	UnackedBytes int64  // what the others take
-	Towers       int    // towers heard
-	Peers        int    // other nodes known
-	Faults       map[zmqwire.Fault]uint64
+	MinAcks      int    // as configured
+	// Stores is what each store has acked, sorted by endpoint. It is empty when MinAcks is 1: then stores are not told
+	// apart.
+	Stores []StoreAcks
+	Towers int // towers heard
+	Peers  int // other nodes known
+	Faults map[zmqwire.Fault]uint64
 }
 
 // Stats is a snapshot.
@@ -278,6 +300,7 @@ func (p *Producer) Stats() Stats {
 	l.mu.Lock()
 	s := Stats{Sent: l.next, Acked: l.acked, UnackedBytes: l.bytes}
 	l.mu.Unlock()
+	s.MinAcks, s.Stores = p.quorum.stores, p.quorum.list()
 	s.Towers, s.Peers, s.Faults = p.node.Connected(), p.node.Peers(), p.node.Faults().Counts()
 	return s
 }
@@ -320,7 +343,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		<-p.closed
 		wrong := []error{p.failure, p.node.Close()}
 		if unacked > 0 {
-			wrong = append(wrong, &UnackedError{Count: unacked})
+			wrong = append(wrong, &UnackedError{Count: unacked, MinAcks: p.quorum.stores, Stores: p.quorum.list()})
 		}
 		p.result = errors.Join(wrong...)
 	})

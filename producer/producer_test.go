@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -381,6 +382,29 @@ func TestMinAcks(t *testing.T) {
 		if got := p.Acked(); got != step.acked {
 			t.Errorf("step %d: %d records acked, want %d", i, got, step.acked)
 		}
+	}
+	var got []uint64
+	for _, store := range p.Stats().Stores {
+		got = append(got, store.Acked)
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff([]uint64{7, 10, 10}, got); diff != "" {
+		t.Errorf("records acked by each store (-want +got):\n%s", diff)
+	}
+
+	// What not enough stores have, Close says for each store.
+	send(t, p, []byte("of one store"))
+	eventually(t, "the record published", func() bool { return published(p) == 11 })
+	ack(stores[0], p, 10)
+	eventually(t, "the ACK", func() bool {
+		return slices.ContainsFunc(p.Stats().Stores, func(s StoreAcks) bool { return s.Acked == 11 })
+	})
+	var unacked *UnackedError
+	if err := p.Close(cancelled()); !errors.As(err, &unacked) {
+		t.Fatalf("Close: %v", err)
+	}
+	if want := (UnackedError{Count: 1, MinAcks: 2, Stores: p.Stats().Stores}); !cmp.Equal(*unacked, want) || len(unacked.Stores) != 3 {
+		t.Errorf("Close: %+v, want %+v", *unacked, want)
 	}
 }
 

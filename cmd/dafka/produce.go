@@ -239,6 +239,9 @@ func awaitContact(ctx context.Context, p *publisher, timeout time.Duration, give
 // unreached says whom a producer did not reach.
 func unreached(s producer.Stats, node tower.NodeConfig, timeout time.Duration) error {
 	who := fmt.Sprintf("no store acked for %v (is one running? dafka store)", timeout)
+	if s.MinAcks > 1 {
+		who = fmt.Sprintf("not enough stores acked for %v: %s", timeout, storesHave(s))
+	}
 	if s.Towers == 0 {
 		who = fmt.Sprintf("no tower was heard at %s for %v (is one running? dafka tower)", strings.Join(node.Pub, ", "), timeout)
 	}
@@ -261,10 +264,37 @@ func closeProducer(ctx context.Context, p *publisher, progress *progress) error 
 	err := p.Close(patient)
 	var unacked *producer.UnackedError
 	if patient.Err() != nil && errors.As(err, &unacked) {
+		s := p.Stats()
+		if s.MinAcks > 1 {
+			return fmt.Errorf("%d of %d records were not acked by %d stores: %s", unacked.Count, s.Sent, s.MinAcks, storesHave(s))
+		}
 		return fmt.Errorf("%d of %d records were not acked: no store is known to hold them, publish them again",
-			unacked.Count, p.Stats().Sent)
+			unacked.Count, s.Sent)
 	}
 	return err
+}
+
+// storesHave says how many stores have how many of the records, and what to do, where one store is not enough.
+func storesHave(s producer.Stats) string {
+	var list []string
+	most := uint64(0) // that one store has
+	for _, store := range s.Stores {
+		list = append(list, store.Endpoint+" has "+plural(store.Acked, "record"))
+		most = max(most, store.Acked)
+	}
+	have := "no store is known to have any of them"
+	if len(list) > 0 {
+		have = plural(uint64(len(list)), "store") + " acked: " + strings.Join(list, ", ")
+	}
+	switch lacking := s.Sent - most; {
+	case len(s.Stores) == 0:
+		return have + "; publish them again when stores run (dafka store)"
+	case lacking > 0:
+		return fmt.Sprintf("%s; publish the last %d again, which no store is known to have", have, lacking)
+	case len(s.Stores) < s.MinAcks:
+		return fmt.Sprintf("%s; do not publish them again, but run %d stores, or say --min-acks %d", have, s.MinAcks, len(s.Stores))
+	}
+	return have + "; do not publish them again: the other stores get them from those that have them"
 }
 
 const (
@@ -321,7 +351,11 @@ func (g *progress) run() {
 		}
 		if !asked && now.Sub(quiet) > storePatience {
 			asked = true
-			g.say("%d records wait for a store to ack them: is one running? (dafka store)", s.Sent-s.Acked)
+			if s.MinAcks > 1 && len(s.Stores) > 0 {
+				g.say("%d records wait for %d stores to ack them: %d have acked", s.Sent-s.Acked, s.MinAcks, len(s.Stores))
+			} else {
+				g.say("%d records wait for a store to ack them: is one running? (dafka store)", s.Sent-s.Acked)
+			}
 		}
 		if g.line {
 			fmt.Fprintf(stderr, "%s%d records sent, %d acked", clearLine, s.Sent, s.Acked)
