@@ -200,7 +200,7 @@ func TestImportOfDamagedLogs(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := madeByC(test.records)
-		for range 25 {
+		for range 10 {
 			ofC, dir := filepath.Join(t.TempDir(), "c"), filepath.Join(t.TempDir(), "db")
 			copyFiles(t, from, ofC)
 			bit := dice.IntN(8 * len(data))
