@@ -49,11 +49,17 @@ func importLevelDB(ctx context.Context, from, dir string, progress Progress) (*R
 	}
 	// LevelDB in C locks as Pebble does, and goleveldb in another way, which does not see it.
 	lock, err := vfs.Default.Lock(filepath.Join(from, lockFile))
-	if err != nil {
+	if err != nil && isHeld(err) {
 		return nil, fmt.Errorf("the C store %s is %w: stop it first", from, ErrInUse)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the C store %s cannot be locked: %w; %s", from, err, hindrance(err))
 	}
 	defer lock.Close()
 	old, logs, release, err := openLevelDB(from)
+	if remedy := hindrance(err); remedy != "" {
+		return nil, fmt.Errorf("the C store %s cannot be opened: %w; %s", from, err, remedy)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the C store %s cannot be opened: %w", from, err)
 	}
