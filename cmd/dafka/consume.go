@@ -27,14 +27,14 @@ func consumeCommand() *cli.Command {
 		Description: "A record that is printed live may be in no store yet, and may never be, as when its producer is killed.\n" +
 			"--stored prints what --min-stores different stores are known to have, as soon as they do.\n\n" +
 			"Formats:\n" +
-			"  text  the content and a newline\n" +
-			"  raw   the content alone\n" +
-			"  hex   the content in hexadecimal, and a newline\n" +
-			"  c     topic, partition and content with spaces between them, and a newline, as the C console consumer\n" +
+			"  text    the content and a newline\n" +
+			"  raw     the content alone\n" +
+			"  hex     the content in hexadecimal, and a newline\n" +
+			"  c       topic, partition and content with spaces between them, and a newline, as the C console consumer\n" +
 			"  length  the length of the content in 4 bytes, the highest first, and the content\n" +
-			"  json  an object a line: topic, partition, sequence, content. A value that is not UTF-8 is given in base64,\n" +
-			"        and a further key says so: \"topic_base64\", \"partition_base64\" or \"content_base64\": true\n" +
-			"        \"skipped\": N, with --skip-after, when N records before it were given up\n" +
+			"  json    an object a line: topic, partition, sequence, content. A value that is not UTF-8 is given in base64,\n" +
+			"          and a further key says so: \"topic_base64\", \"partition_base64\" or \"content_base64\": true\n" +
+			"          \"skipped\": N, with --skip-after, when N records before it were given up\n" +
 			"Or -f gives a template, in which %t is the topic, %p the partition, %s the sequence, %S the length of the content\n" +
 			"in bytes, %c the content, %% a %, and \\n, \\r, \\t, \\0, \\\\ and \\xHH are as in C.\n\n" +
 			"With --until-end the exit status is 0 only when the end is certain: all known nodes have connected, and all known\n" +
