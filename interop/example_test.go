@@ -67,6 +67,25 @@ func Example_cluster() {
 	// hello 2: record number 2
 }
 
+// Example_start reads the last two records of each partition. Start runs on the consumer's own goroutine: while it works,
+// the consumer receives nothing, and a call of the consumer's methods in it never returns. So it only computes, from its
+// arguments and from what was prepared before Open, here the positions that an earlier run may have kept. What it
+// shares with other goroutines needs a lock, as with any goroutine.
+func Example_start() {
+	kept := map[string]uint64{"ANOTHER PARTITION": 17} // read before Open, not within Start
+	start := func(topic, partition string, head uint64) uint64 {
+		if next, ok := kept[partition]; ok {
+			return next
+		}
+		return max(head, 1) - 1 // head is the last record known
+	}
+	_ = consumer.Config{Topics: []string{"hello"}, Start: start}
+	fmt.Println(start("hello", "ANOTHER PARTITION", 100), start("hello", "A PARTITION", 4), start("hello", "A PARTITION", 0))
+
+	// Output:
+	// 17 3 0
+}
+
 // TestReadmeExample keeps the README's Go code and the body of Example_cluster the same.
 func TestReadmeExample(t *testing.T) {
 	var shown []string

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/godafka/dafka/zmqwire"
 )
@@ -27,7 +28,62 @@ type log struct {
 	bytes   int64          // that the runs take
 	most    int64          // bound of bytes
 	closed  error          // why no more records are taken; nil while they are
+	overdue bool           // a record has waited for its ACK for longer than the timeout
+	timeout time.Duration  // zero: records wait for ever
+	marks   []mark         // when records were taken, ascending; empty without a timeout
 	changed chan struct{}  // closed when acked or closed changes, or sent once closed; made by those who wait
+}
+
+// mark says that a record, and those after it until the next mark, were taken at a time or somewhat later.
+type mark struct {
+	sequence uint64
+	at       time.Time
+}
+
+// marksEach is how many marks there are for each timeout.
+const marksEach = 64
+
+// marked notes when the next record is taken; mu is held.
+func (l *log) marked() {
+	if l.timeout == 0 {
+		return
+	}
+	now := time.Now()
+	if n := len(l.marks); n == 0 || now.Sub(l.marks[n-1].at) >= l.timeout/marksEach {
+		l.marks = append(l.marks, mark{l.next, now})
+	}
+}
+
+// look finds out whether a record has waited for too long for its ACK, and wakes those who wait when that has changed.
+// It returns when to look again.
+func (l *log) look(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timeout == 0 {
+		return longWait
+	}
+	for len(l.marks) > 1 && l.marks[1].sequence <= l.acked {
+		l.marks = l.marks[1:]
+	}
+	if l.acked == l.next {
+		l.marks = nil
+	}
+	wait := longWait
+	overdue := false
+	if len(l.marks) > 0 {
+		// Records are up to so much younger than their mark, and none is overdue too early.
+		due := l.marks[0].at.Add(l.timeout + l.timeout/marksEach)
+		overdue = !now.Before(due)
+		wait = max(due.Sub(now), time.Millisecond)
+	}
+	if overdue {
+		wait = longWait
+	}
+	if overdue != l.overdue {
+		l.overdue = overdue
+		l.tell()
+	}
+	return wait
 }
 
 // append adds a record and returns its sequence; false when there is no room.
@@ -41,6 +97,7 @@ func (l *log) append(content []byte) (uint64, bool) {
 	if run == nil || run.Full(len(content)) {
 		run = l.add()
 	}
+	l.marked()
 	run.Append(content)
 	l.bytes += size
 	l.next++

@@ -22,6 +22,9 @@ var (
 	ErrClosed = errors.New("producer is closed")
 	// ErrFull is returned by Send under FailWhenFull.
 	ErrFull = errors.New("producer holds as many unacked bytes as it may (MaxUnackedBytes)")
+	// ErrOverdue is returned by Send, WaitAcked and Flush while a record waits for its ACK for longer than
+	// Config.DeliveryTimeout.
+	ErrOverdue = errors.New("a record was not acked within DeliveryTimeout")
 )
 
 // UnackedError is returned by Close when records were given up that no store, or not enough of them, had acked.
@@ -64,6 +67,15 @@ type Config struct {
 	// MinAcks is how many different stores must have a record before it counts as acked; default 1. A store that comes
 	// back at another endpoint counts as another one.
 	MinAcks int
+	// OnAck, if any, is called once for each acked record, in the order of their sequences, as WaitAcked counts acked. One
+	// goroutine of the producer's own calls it, so it may block and it may call Send: neither the node nor Send waits for
+	// it, and nothing is queued for it but two numbers. Close returns after its last call, so it must not call Close.
+	OnAck func(sequence uint64)
+	// DeliveryTimeout, unless zero, is how long a record may wait for its ACK, from Send on, to within a thirtieth. While
+	// one waits for longer, Send takes no record and returns ErrOverdue, and so do WaitAcked and Flush for records that
+	// are not acked. No record is withdrawn, lost or passed over by a later one: it stays in the producer, may be acked
+	// later, and then Send takes records again. Close waits as without it, and counts what was not acked.
+	DeliveryTimeout time.Duration
 	// FailWhenFull makes Send return ErrFull where it would wait for ACKs.
 	FailWhenFull bool
 	// TerminateUnacked makes Close wait until all records are sent, instead of acked.
@@ -128,6 +140,7 @@ type Producer struct {
 	stopping atomic.Bool
 	closing  sync.Once
 	closed   chan struct{} // the node is gone
+	reported chan struct{} // OnAck is not called any more; nil without one
 	failure  error         // why the node ended by itself; read after closed
 	result   error         // of Close
 }
@@ -147,6 +160,9 @@ func Open(config Config) (*Producer, error) {
 	if config.HeadInterval < 0 || config.MaxUnackedBytes < 0 {
 		wrong = append(wrong, fmt.Errorf("HeadInterval %v, MaxUnackedBytes %d: neither may be negative",
 			config.HeadInterval, config.MaxUnackedBytes))
+	}
+	if config.DeliveryTimeout < 0 {
+		wrong = append(wrong, fmt.Errorf("DeliveryTimeout %v: want a duration, or 0 for none", config.DeliveryTimeout))
 	}
 	if config.MinAcks < 0 || config.MinAcks > maxStores {
 		wrong = append(wrong, fmt.Errorf("MinAcks %d: want 1 to %d", config.MinAcks, maxStores))
@@ -174,7 +190,7 @@ func Open(config Config) (*Producer, error) {
 		headInterval: config.HeadInterval,
 		failWhenFull: config.FailWhenFull,
 		unacked:      config.TerminateUnacked,
-		log:          log{most: config.MaxUnackedBytes},
+		log:          log{most: config.MaxUnackedBytes, timeout: config.DeliveryTimeout},
 		quorum:       quorum{stores: config.MinAcks},
 		logger:       config.Node.Logger,
 		node:         node,
@@ -199,6 +215,10 @@ func Open(config Config) (*Producer, error) {
 			return nil, fmt.Errorf("producer: %w", err)
 		}
 	}
+	if config.OnAck != nil {
+		p.reported = make(chan struct{})
+		go p.reportAcks(config.OnAck)
+	}
 	go p.run()
 	return p, nil
 }
@@ -213,7 +233,11 @@ func (p *Producer) Send(ctx context.Context, content []byte) (sequence uint64, e
 	l := &p.log
 	l.mu.Lock()
 	for {
-		if reason := l.closed; reason != nil {
+		reason := l.closed
+		if reason == nil && l.overdue {
+			reason = ErrOverdue
+		}
+		if reason != nil {
 			l.mu.Unlock()
 			return 0, reason
 		}
@@ -250,6 +274,9 @@ func (p *Producer) WaitAcked(ctx context.Context, sequence uint64) error {
 	for l.acked <= sequence {
 		if l.closed != nil {
 			return l.closed
+		}
+		if l.overdue {
+			return ErrOverdue
 		}
 		if err := l.wait(ctx); err != nil {
 			return err
@@ -341,6 +368,9 @@ func (p *Producer) Close(ctx context.Context) error {
 		p.stopping.Store(true)
 		p.node.Wake()
 		<-p.closed
+		if p.reported != nil {
+			<-p.reported
+		}
 		wrong := []error{p.failure, p.node.Close()}
 		if unacked > 0 {
 			wrong = append(wrong, &UnackedError{Count: unacked, MinAcks: p.quorum.stores, Stores: p.quorum.list()})
@@ -348,6 +378,26 @@ func (p *Producer) Close(ctx context.Context) error {
 		p.result = errors.Join(wrong...)
 	})
 	return p.result
+}
+
+// reportAcks calls report for each acked record until the node has ended.
+func (p *Producer) reportAcks(report func(sequence uint64)) {
+	defer close(p.reported)
+	l := &p.log
+	for next := uint64(0); ; {
+		l.mu.Lock()
+		for l.acked == next && p.running() {
+			l.wait(context.Background())
+		}
+		acked := l.acked
+		l.mu.Unlock()
+		if acked == next {
+			return
+		}
+		for ; next < acked; next++ {
+			report(next)
+		}
+	}
 }
 
 func (p *Producer) running() bool {
@@ -405,9 +455,9 @@ func (p *Producer) loop() error {
 
 // idle is how long the node may sleep.
 func (p *Producer) idle(now time.Time) time.Duration {
-	wait := longWait
+	wait := p.log.look(now)
 	if p.inquiry != nil {
-		wait = inquiryWait
+		wait = min(wait, inquiryWait)
 	}
 	if !p.nextHead.IsZero() {
 		wait = min(wait, max(p.nextHead.Sub(now), stalledWait))

@@ -690,6 +690,74 @@ func TestWaitAcked(t *testing.T) {
 	}
 }
 
+// OnAck is called for each record in order, however slow it is, and not after Close.
+func TestOnAck(t *testing.T) {
+	t.Parallel()
+	tw := openTower(t)
+	store := join(t, tw, "STORE", nil)
+	var called atomic.Uint64
+	held := make(chan struct{})
+	p := open(t, Config{
+		Topic: "hello", HeadInterval: 10 * time.Millisecond, Node: at(tw), MaxUnackedBytes: 1000,
+		OnAck: func(sequence uint64) {
+			if sequence == 0 {
+				<-held
+			}
+			if n := called.Add(1) - 1; n != sequence {
+				t.Errorf("call number %d is of record %d", n, sequence)
+			}
+		},
+	})
+	// While OnAck does not return, records are taken, published and acked.
+	send(t, p, []byte("first"))
+	meet(t, store, p)
+	for i := range uint64(500) {
+		eventually(t, "the record published", func() bool { return published(p) == i+1 })
+		ack(store, p, i)
+		send(t, p, fmt.Append(nil, i))
+	}
+	eventually(t, "500 acked", func() bool { return p.Acked() == 500 })
+	if n := called.Load(); n != 0 {
+		t.Errorf("%d calls ended before the first", n)
+	}
+	close(held)
+	p.Close(cancelled()) // record 500 is not acked
+	if n := called.Load(); n != 500 {
+		t.Errorf("%d calls, want 500", n)
+	}
+}
+
+// A record that waits for its ACK for too long stops Send and Flush until it is acked; it is not lost.
+func TestDeliveryTimeout(t *testing.T) {
+	t.Parallel()
+	const timeout = 100 * time.Millisecond
+	tw := openTower(t)
+	store := join(t, tw, "STORE", nil)
+	p := open(t, Config{Topic: "hello", HeadInterval: 10 * time.Millisecond, DeliveryTimeout: timeout, Node: at(tw)})
+	begin := time.Now()
+	send(t, p, []byte("a"), []byte("b"))
+	if err := p.Flush(context.Background()); err != ErrOverdue || time.Since(begin) < timeout {
+		t.Errorf("Flush after %v: %v, want %v", time.Since(begin), err, ErrOverdue)
+	}
+	if _, err := p.Send(context.Background(), nil); err != ErrOverdue {
+		t.Errorf("Send: %v, want %v", err, ErrOverdue)
+	}
+	meet(t, store, p)
+	ack(store, p, 0)
+	if err := p.WaitAcked(context.Background(), 0); err != nil && err != ErrOverdue {
+		t.Errorf("WaitAcked: %v", err)
+	}
+	ack(store, p, 1)
+	eventually(t, "the ACK", func() bool { return p.Acked() == 2 })
+	eventually(t, "Send takes records", func() bool {
+		sequence, err := p.Send(context.Background(), []byte("c"))
+		return err == nil && sequence == 2
+	})
+	if got := recordsOf(store.Heard(zmqwire.Record)); len(got) > 0 && got[len(got)-1].Sequence > 2 {
+		t.Errorf("records %v", got)
+	}
+}
+
 func TestCloseCountsTheUnacked(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
