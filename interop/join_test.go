@@ -70,7 +70,7 @@ func TestStoreAfterProducer(t *testing.T) {
 	b := c.produce("hello", want["hello/b"])
 	// So long have they waited for it.
 	a.waitFor("5000 records wait for a store")
-	b.waitFor("1 records wait for a store")
+	b.waitFor("1 record waits for a store")
 	c.store(t.TempDir())
 	a.mustEnd(0)
 	b.mustEnd(0)

@@ -230,7 +230,7 @@ func (l *load) await(p *process, records map[string]uint64) {
 	}
 }
 
-var ackedSaid = regexp.MustCompile(`(\d+) records sent, (\d+) acked`)
+var ackedSaid = regexp.MustCompile(`(\d+) records? sent, (\d+) acked`)
 
 // saidAcked is how many records a producer on a terminal has said are acked.
 func (p *process) saidAcked() uint64 {

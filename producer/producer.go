@@ -35,10 +35,14 @@ type UnackedError struct {
 }
 
 func (e *UnackedError) Error() string {
-	if e.MinAcks <= 1 {
-		return fmt.Sprintf("%d records were not acked", e.Count)
+	were := "records were"
+	if e.Count == 1 {
+		were = "record was"
 	}
-	return fmt.Sprintf("%d records were not acked by %d stores: %s", e.Count, e.MinAcks, listAcks(e.Stores))
+	if e.MinAcks <= 1 {
+		return fmt.Sprintf("%d %s not acked", e.Count, were)
+	}
+	return fmt.Sprintf("%d %s not acked by %d stores: %s", e.Count, were, e.MinAcks, listAcks(e.Stores))
 }
 
 // listAcks says which stores have acked how many records.

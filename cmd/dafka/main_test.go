@@ -418,7 +418,7 @@ func TestTimeout(t *testing.T) {
 	want := "dafka: error: no tower was heard at tcp://127.0.0.1:1 for 50ms (is one running? dafka tower): %s\n"
 	args := append([]string{"produce", "topic", "--timeout", "50ms"}, noTower...)
 	got := runProgram(t, "a record\n", args...)
-	if diff := cmp.Diff(result{3, "", fmt.Sprintf(want, "1 records sent, 0 acked, 1 unacked")}, got); diff != "" {
+	if diff := cmp.Diff(result{3, "", fmt.Sprintf(want, "1 record sent, 0 acked, 1 unacked")}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	s := start(t, "program", args...) // its stdin stays open

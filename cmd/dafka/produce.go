@@ -245,7 +245,8 @@ func unreached(s producer.Stats, node tower.NodeConfig, timeout time.Duration) e
 	if s.Towers == 0 {
 		who = fmt.Sprintf("no tower was heard at %s for %v (is one running? dafka tower)", strings.Join(node.Pub, ", "), timeout)
 	}
-	return &statusError{statusUnreached, fmt.Errorf("%s: %d records sent, %d acked, %d unacked", who, s.Sent, s.Acked, s.Sent-s.Acked)}
+	return &statusError{statusUnreached, fmt.Errorf("%s: %s sent, %d acked, %d unacked", who, count(s.Sent, "record", "records"),
+		s.Acked, s.Sent-s.Acked)}
 }
 
 // ackPatience is how long the ACKs are waited for once the program was told to end.
@@ -351,14 +352,14 @@ func (g *progress) run() {
 		}
 		if !asked && now.Sub(quiet) > storePatience {
 			asked = true
-			if s.MinAcks > 1 && len(s.Stores) > 0 {
-				g.say("%d records wait for %d stores to ack them: %d have acked", s.Sent-s.Acked, s.MinAcks, len(s.Stores))
+			if waiting := count(s.Sent-s.Acked, "record waits", "records wait"); s.MinAcks > 1 && len(s.Stores) > 0 {
+				g.say("%s for %d stores to ack: %d have acked", waiting, s.MinAcks, len(s.Stores))
 			} else {
-				g.say("%d records wait for a store to ack them: is one running? (dafka store)", s.Sent-s.Acked)
+				g.say("%s for a store to ack: is one running? (dafka store)", waiting)
 			}
 		}
 		if g.line {
-			fmt.Fprintf(stderr, "%s%d records sent, %d acked", clearLine, s.Sent, s.Acked)
+			fmt.Fprintf(stderr, "%s%s sent, %d acked", clearLine, count(s.Sent, "record", "records"), s.Acked)
 		}
 	}
 }
@@ -383,6 +384,14 @@ func (g *progress) end() {
 		return
 	}
 	s, took := g.producer.Stats(), time.Since(g.begin)
-	g.say("%d records sent, %d acked, %d unacked in %.1f s (%.0f records/s), partition %s",
-		s.Sent, s.Acked, s.Sent-s.Acked, took.Seconds(), float64(s.Acked)/took.Seconds(), g.producer.Address())
+	g.say("%s sent, %d acked, %d unacked in %.1f s (%.0f records/s), partition %s",
+		count(s.Sent, "record", "records"), s.Acked, s.Sent-s.Acked, took.Seconds(), float64(s.Acked)/took.Seconds(), g.producer.Address())
+}
+
+// count is a number with what it counts.
+func count(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
