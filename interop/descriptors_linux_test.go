@@ -2,12 +2,14 @@ package interop
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // limitFiles lets the process open no descriptor from this number on.
@@ -71,4 +73,50 @@ func TestDescriptorsRunOut(t *testing.T) {
 	consumer.end(syscall.SIGTERM, 0)
 	equal(t, "from the store", want, c.all("hello"))
 	store.end(syscall.SIGTERM, 0)
+}
+
+// idleSubscribers are connections that speak ZMTP as subscribers, and subscribe to nothing.
+func idleSubscribers(t *testing.T, address string, n int) {
+	t.Helper()
+	greeting := append([]byte{0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 3, 0, 'N', 'U', 'L', 'L'}, make([]byte, 48)...)
+	command := "\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
+	greeting = append(append(greeting, 4, byte(len(command))), command...)
+	for range n {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := c.Write(greeting); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestIdleConnections takes all descriptors of a tower and a store with connections that want nothing. They are ended, and
+// newcomers get in.
+func TestIdleConnections(t *testing.T) {
+	t.Parallel()
+	const descriptors, idle = 160, 300
+	tower, c := startTower(t)
+	where := fmt.Sprint("127.0.0.1:", ports(t))
+	store := start(t, nil, "store", "--db", t.TempDir(), "--pub", c.pub[0], "--sub", c.sub[0], "--address", "127.0.0.1", "--bind", where)
+	store.waitFor("store is running")
+	c.produce("hello", lines("a", 10)).mustEnd(0)
+	tower.limitFiles(descriptors)
+	store.limitFiles(descriptors)
+	idleSubscribers(t, strings.TrimPrefix(c.pub[0], "tcp://"), idle)
+	idleSubscribers(t, where, idle)
+	for _, p := range []*process{tower, store} {
+		eventually(t, "no descriptor is left", func() bool {
+			_, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", p.cmd.Process.Pid, descriptors-1))
+			return err == nil
+		})
+	}
+	begin := time.Now()
+	c.produce("hello", lines("b", 10)).mustEnd(0)
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("the newcomer was acked after %v", took)
+	}
+	equal(t, "records", partitions{"hello/a": lines("a", 10), "hello/b": lines("b", 10)}, c.all("hello"))
 }

@@ -156,6 +156,7 @@ type Node struct {
 	namesake    string // the endpoint of another node of the same address; empty when none was seen
 	directory   *directory
 	subscribers subscriptions // at Pub
+	idle        idle          // at Pub, when that is an XPUB
 	changes     []change
 	connected   map[zmqwire.Endpoint]string // the endpoints in use, and what the sockets connected to
 	heard       time.Time                   // when a tower was last heard
@@ -264,6 +265,9 @@ func (n *Node) open(sockets Sockets) error {
 	bound, err := n.Pub.Bind(n.config.Bind)
 	if err != nil {
 		return fmt.Errorf("%w (want %s)", err, wantBind)
+	}
+	if n.idle = newIdle(bound); sockets.Publish != zmqwire.XPUB {
+		n.idle.port = -1 // nothing is known of its subscribers
 	}
 	polled := []*zmqwire.Socket{n.Pub}
 	for _, options := range sockets.Subscribe {
@@ -528,6 +532,7 @@ func (n *Node) hear(l *link, now time.Time) {
 }
 
 func (n *Node) expire(now time.Time) {
+	n.idle.end(now, n.subscribers.of)
 	for _, l := range n.links {
 		if now.Sub(l.heard) <= n.config.Timeout {
 			if l.connected && now.Sub(l.echoed) > n.config.Timeout {

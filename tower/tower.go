@@ -49,6 +49,7 @@ type Tower struct {
 	faults   *zmqwire.Faults
 	census   census
 	nodes    subscriptions // at mesh
+	idle     idle          // at mesh
 	log      *slog.Logger
 
 	received, forwarded atomic.Uint64  // beacons
@@ -107,6 +108,7 @@ func (t *Tower) open(config Config) error {
 	if t.pub, err = bind(t.mesh, config.Pub); err != nil {
 		return err
 	}
+	t.idle = newIdle(t.pub)
 	// The C tower passes its nodes' subscriptions on to nodes, whatever they are. Beacons are all a tower wants.
 	t.batch = zmqwire.NewBatch()
 	t.batch.Add(zmqwire.Subscription{Prefix: []byte(zmqwire.BeaconTopic)}.Append(nil))
@@ -205,6 +207,7 @@ func (t *Tower) run() {
 			t.err = fmt.Errorf("tower: %w", err)
 			return
 		}
+		t.idle.end(time.Now(), t.nodes.of)
 		if t.ending.Load() {
 			return
 		}
