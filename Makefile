@@ -118,13 +118,14 @@ bench: build ## Measure this machine: dafka bench all, then the Go benchmarks (B
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 # gofmt is taken from the Go that builds: another release on PATH may format differently.
-lint: deps ## Check format, go vet, staticcheck, and shellcheck where it is installed
+lint: deps ## Check format, go vet, staticcheck, words, and shellcheck where it is installed
 	@set -e; unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .); \
 	if [ -n "$$unformatted" ]; then \
 		printf 'Not formatted; run gofmt -w on:\n%s\n' "$$unformatted"; exit 1; \
 	fi
 	go vet ./...
 	go run $(STATICCHECK) ./...
+	go test -count=1 -run '^TestWords' ./interop
 	@if command -v shellcheck >/dev/null; then echo shellcheck $(SCRIPTS); shellcheck $(SCRIPTS); fi
 
 demo: build ## Send this machine's log through a cluster and compare what comes out
