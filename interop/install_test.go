@@ -86,7 +86,7 @@ func TestInstall(t *testing.T) {
 
 	for _, unit := range []string{"dafka-store.service", "dafka-tower.service"} {
 		text := textOf(t, prefix+"/lib/systemd/system/"+unit)
-		for _, want := range []string{"\nRestart=always\n", "\nRestartPreventExitStatus=2\n", "\nStartLimitIntervalSec=0\n"} {
+		for _, want := range []string{"\nRestart=always\n", "\nRestartPreventExitStatus=2\nEnvironment=GOTRACEBACK=crash\n", "\nStartLimitIntervalSec=0\n"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: %q is not in\n%s", unit, want, text)
 			}
