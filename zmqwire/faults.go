@@ -46,7 +46,7 @@ var faultTexts = map[Fault]string{
 	"other_content":      "record with another content than the one stored under its number",
 
 	// A message goes beyond a limit.
-	ErrTooMany:                       "more requests than can be answered at once",
+	"too_many_requests":              "more requests than can be answered at once",
 	"too_many_head_requests":         "more requests for heads than can be answered at once",
 	"too_many_topics":                "more topics in a CONSUMER-HELLO than are answered",
 	"too_many_subscriptions":         "more subscriptions than one peer, or all together, may have",
