@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // What one peer makes up takes that peer's share: what another announces is asked for at once, and the end is not certain.
@@ -99,7 +100,7 @@ func TestHugeNumbers(t *testing.T) {
 	c := still(t, Config{Reset: Earliest, SkipAfter: 1, MaxBufferedBytes: 1 << 20})
 	c.log = slog.New(slog.DiscardHandler)
 	for _, address := range []string{"P", "Q"} {
-		p := &partition{Order: zmqwire.NewOrder("hello", address, 0), stored: c.storedAtFirst()}
+		p := &partition{Order: flow.NewOrder("hello", address, 0), stored: c.storedAtFirst()}
 		p.Saw(math.MaxUint64 - 1)
 		c.giveUp(p)
 		p.Saw(math.MaxUint64 - 1)

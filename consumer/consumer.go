@@ -25,6 +25,8 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // ErrClosed is returned by calls on a consumer that was closed.
@@ -141,19 +143,19 @@ type Consumer struct {
 	handover   handover
 
 	// Of the node's goroutine.
-	received   *zmqwire.Batch
-	out        *zmqwire.Batch
+	received   *zsock.Batch
+	out        *zsock.Batch
 	message    zmqwire.Message
 	topics     map[string]map[string]*partition // by topic and address
 	since      map[string]time.Time             // when each subscription began
 	sources    map[string]source                // by record header
 	lastHeader []byte
 	last       source
-	backlog    zmqwire.Backlog
-	claims     zmqwire.Shares // partitions without a record
-	nextSweep  time.Time      // when to look for claims to forget
-	untaken    bool           // since the stores were asked last, some of their heads had no room among the claims
-	refused    uint64         // partitions that others announced and that had none, or were forgotten for others
+	backlog    flow.Backlog
+	claims     flow.Shares // partitions without a record
+	nextSweep  time.Time   // when to look for claims to forget
+	untaken    bool        // since the stores were asked last, some of their heads had no room among the claims
+	refused    uint64      // partitions that others announced and that had none, or were forgotten for others
 	fresh      []delivery
 	piece      []byte       // what is left of the current piece of memory
 	early      int64        // bytes kept before their turn
@@ -188,7 +190,7 @@ type command struct {
 
 // partition is one producer's records of one topic.
 type partition struct {
-	zmqwire.Order
+	flow.Order
 	// claimed says that where the partition begins is only known from a head, which may be a lie; a record proves it.
 	claimed bool
 	proved  bool // a record of it was given
@@ -245,9 +247,9 @@ func Open(config Config) (*Consumer, error) {
 		config.Node.Logger = slog.New(slog.DiscardHandler)
 	}
 	node, err := tower.Join(config.Node, tower.Sockets{
-		Publish:   zmqwire.XPUB,
-		Send:      zmqwire.Options{SendLimit: 1 << 16},
-		Subscribe: []zmqwire.Options{{Sources: true}},
+		Publish:   zsock.XPUB,
+		Send:      zsock.Options{SendLimit: 1 << 16},
+		Subscribe: []zsock.Options{{Sources: true}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
@@ -268,8 +270,8 @@ func Open(config Config) (*Consumer, error) {
 		most:      config.MaxBufferedBytes,
 		node:      node,
 		handover:  handover{ready: make(chan struct{}, 1)},
-		received:  zmqwire.NewBatch(),
-		out:       zmqwire.NewBatch(),
+		received:  zsock.NewBatch(),
+		out:       zsock.NewBatch(),
 		topics:    make(map[string]map[string]*partition),
 		since:     make(map[string]time.Time),
 		sources:   make(map[string]source),
@@ -282,7 +284,7 @@ func Open(config Config) (*Consumer, error) {
 			only: config.StoredOnly, stores: max(config.MinStores, 1), gap: firstAskGap,
 			held: make(map[*partition]time.Time), acks: make(map[string]int),
 		},
-		claims: zmqwire.NewShares(maxClaims),
+		claims: flow.NewShares(maxClaims),
 		wanted: make(map[string]bool),
 		known:  make(map[string]bool),
 		closed: make(chan struct{}),
@@ -833,7 +835,7 @@ func (c *Consumer) meet(m *zmqwire.Message) *partition {
 			return nil
 		}
 	}
-	return &partition{Order: zmqwire.NewOrder(topic, address, first), claimed: claimed, stored: c.storedAtFirst()}
+	return &partition{Order: flow.NewOrder(topic, address, first), claimed: claimed, stored: c.storedAtFirst()}
 }
 
 // record takes a record of a known partition: hands it over, keeps it for later, or notes that it is to be fetched.

@@ -23,6 +23,8 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 func open(t testing.TB, config Config) *Consumer {
@@ -843,7 +845,7 @@ func still(t testing.TB, config Config) *Consumer {
 	t.Helper()
 	at := nowhere()
 	at.Limits = config.Node.Limits
-	node, err := tower.Join(at, tower.Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}}})
+	node, err := tower.Join(at, tower.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -851,9 +853,9 @@ func still(t testing.TB, config Config) *Consumer {
 	return &Consumer{
 		reset: config.Reset, most: config.MaxBufferedBytes, node: node,
 		handover: handover{ready: make(chan struct{}, 1)},
-		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
+		received: zsock.NewBatch(), out: zsock.NewBatch(),
 		topics: make(map[string]map[string]*partition), sources: make(map[string]source),
-		since: make(map[string]time.Time), known: make(map[string]bool), claims: zmqwire.NewShares(maxClaims),
+		since: make(map[string]time.Time), known: make(map[string]bool), claims: flow.NewShares(maxClaims),
 		storage: storage{
 			only: config.StoredOnly, stores: 1, held: make(map[*partition]time.Time), acks: make(map[string]int),
 		},
@@ -897,7 +899,7 @@ func TestClaimsAreBounded(t *testing.T) {
 		t.Errorf("a partition that has records: %v", err)
 	}
 	for range maxClaims {
-		now = now.Add(c.backlog.Ask(now, 1<<30, func(*zmqwire.Order, uint64, uint32) {}))
+		now = now.Add(c.backlog.Ask(now, 1<<30, func(*flow.Order, uint64, uint32) {}))
 	}
 	if err := hear(zmqwire.Record, "one more", 0); err != nil {
 		t.Errorf("when those before were asked for in vain: %v", err)
@@ -968,7 +970,7 @@ func TestUntilEnd(t *testing.T) {
 		config := at(tw)
 		var heal func()
 		config.Pub[0], heal = cutOff(t, tw.Pub())
-		node, err := tower.Join(config, tower.Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}}})
+		node, err := tower.Join(config, tower.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1266,7 +1268,7 @@ func TestConcurrentCalls(t *testing.T) {
 // A record of 100 bytes from the socket's buffer to the user.
 func BenchmarkNext(b *testing.B) {
 	c := still(b, Config{MaxBufferedBytes: 64 << 20})
-	p := &partition{Order: zmqwire.NewOrder("hello", "P", 0)}
+	p := &partition{Order: flow.NewOrder("hello", "P", 0)}
 	ctx, content := context.Background(), make([]byte, 100)
 	b.ReportAllocs()
 	b.SetBytes(int64(len(content)))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 const (
@@ -145,7 +146,7 @@ func (c *Consumer) end() error {
 }
 
 // ask asks everyone who has a partition for some records of it.
-func (c *Consumer) ask(o *zmqwire.Order, first uint64, count uint32) {
+func (c *Consumer) ask(o *flow.Order, first uint64, count uint32) {
 	c.say(&zmqwire.Message{
 		Kind: zmqwire.Fetch, Routing: []byte(o.Partition), Address: []byte(c.Address()),
 		Subject: []byte(o.Topic), Sequence: first, Count: count,

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // lacking is a store that tells of a head and lacks some of the records: it answers up to the first that it lacks.
@@ -129,7 +130,7 @@ func (l *lockedBuffer) String() string {
 func TestHoleAnsweredLate(t *testing.T) {
 	c := still(t, Config{SkipAfter: time.Second})
 	c.log = slog.New(slog.DiscardHandler)
-	p := &partition{Order: zmqwire.NewOrder("hello", "P", 0), stored: c.storedAtFirst()}
+	p := &partition{Order: flow.NewOrder("hello", "P", 0), stored: c.storedAtFirst()}
 	p.Saw(999)
 	now := time.Now()
 	h := &hole{at: 0, since: now}

@@ -9,24 +9,25 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // asker is a node that asks stores for heads, again and again until one answers.
 type asker struct {
 	*testing.T
 	node  *tower.Node
-	batch *zmqwire.Batch
+	batch *zsock.Batch
 	asked int
 }
 
 func (c *cluster) asker(t *testing.T) *asker {
 	t.Helper()
-	node, err := tower.Join(c.node(), tower.Sockets{Publish: zmqwire.PUB, Subscribe: []zmqwire.Options{{}}})
+	node, err := tower.Join(c.node(), tower.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { node.Close() })
-	return &asker{T: t, node: node, batch: zmqwire.NewBatch()}
+	return &asker{T: t, node: node, batch: zsock.NewBatch()}
 }
 
 // answer waits for the first answer to what is asked from now on.

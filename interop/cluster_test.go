@@ -24,6 +24,7 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 const (
@@ -213,7 +214,7 @@ func (c *cluster) all(topics ...string) partitions {
 func (c *cluster) awaitHeads(topic string, stores, partitions int, records uint64) {
 	c.t.Helper()
 	config := c.node()
-	node, err := tower.Join(config, tower.Sockets{Publish: zmqwire.PUB, Subscribe: []zmqwire.Options{{}}})
+	node, err := tower.Join(config, tower.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -221,7 +222,7 @@ func (c *cluster) awaitHeads(topic string, stores, partitions int, records uint6
 	if err := node.Sub[0].Subscribe("E" + node.Address()); err != nil {
 		c.t.Fatal(err)
 	}
-	batch, asked := zmqwire.NewBatch(), time.Time{}
+	batch, asked := zsock.NewBatch(), time.Time{}
 	told := make(map[string]int)
 	eventually(c.t, fmt.Sprintf("%d stores with %d records in %d partitions of %s", stores, records, partitions, topic), func() bool {
 		if time.Since(asked) > time.Second {

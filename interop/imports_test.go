@@ -37,6 +37,18 @@ var packages = map[string][]string{
 	"interop":  {"producer", "consumer", "store", "tower", "zmqwire"},
 }
 
+// walls says for the packages of a top-level folder which others of that folder their code may import. A package without a
+// row has no wall. Tests may also import the packages that exist for tests.
+var walls = map[string][]string{
+	"zmqwire":          {},
+	"zmqwire/zsock":    {"zmqwire"},
+	"zmqwire/flow":     {"zmqwire", "zmqwire/zsock"},
+	"zmqwire/wiretest": {"zmqwire"},
+}
+
+// forTests are the packages that tests share.
+var forTests = only("zmqwire/wiretest", "tower/towertest")
+
 // dependencies says for each thing from outside the module who may touch it. What is not in it is refused, the
 // standard library apart: a new dependency is a decision, and takes a row.
 var dependencies = []struct {
@@ -47,12 +59,12 @@ var dependencies = []struct {
 }{
 	{
 		path: "C",
-		code: only("zmqwire"), tests: nowhere,
-		say: "put the C call behind a method in zmqwire",
+		code: only("zmqwire/zsock"), tests: nowhere,
+		say: "put the C call behind a method in zmqwire/zsock",
 	}, {
 		path: "github.com/pebbe/zmq4",
-		code: only("zmqwire"), tests: anywhere,
-		say: "use the sockets of zmqwire: those of zmq4 refuse a libzmq at run time that zmq4 does not know",
+		code: only("zmqwire/zsock"), tests: anywhere,
+		say: "use the sockets of zmqwire/zsock: those of zmq4 refuse a libzmq at run time that zmq4 does not know",
 	}, {
 		path: "github.com/cockroachdb/pebble",
 		code: only("store"), tests: only("store"),
@@ -101,8 +113,9 @@ var topLevel = only(
 	".ci", ".git", ".github", ".gitignore", ".dockerignore", "staticcheck.conf", ".editorconfig",
 )
 
-// badFolders are names that say nothing of what is inside, and so gather what has no home.
-var badFolders = only("internal", "util", "common", "pkg")
+// badFolders are names that say nothing of what is inside, and so gather what has no home. A folder named internal may lie
+// below a package, whose inner packages it keeps to the package; at the top it is not one of topLevel.
+var badFolders = only("util", "common", "pkg")
 
 func only(names ...string) []string { return names }
 
@@ -203,7 +216,14 @@ func importFaults(file string, imports []string) []string {
 func importFault(file, folder string, mayImport []string, imported string) string {
 	if imported == module || strings.HasPrefix(imported, module+"/") {
 		whole := strings.TrimPrefix(strings.TrimPrefix(imported, module), "/")
-		ours := topOf(whole)
+		ours, room := topOf(whole), path.Dir(file)
+		if inside, walled := walls[room]; walled && ours == folder && whole != room {
+			if slices.Contains(inside, whole) || strings.HasSuffix(file, "_test.go") && slices.Contains(forTests, whole) {
+				return ""
+			}
+			return fmt.Sprintf("of the packages in %s, %s may import only %s; move what both need there", folder, room,
+				strings.Join(append(only("itself"), inside...), ", "))
+		}
 		if ours == folder || slices.Contains(mayImport, ours) || slices.Contains(mayImport, whole) {
 			return ""
 		}
@@ -270,11 +290,14 @@ func TestImportRulesBite(t *testing.T) {
 		keep []string // imports that keep the rules
 		bite []string // imports that break them, each
 	}{
-		{"zmqwire/a.go", list("C", zmq4, "fmt", "encoding/binary"),
-			list(module, tower, producer, consumer, store, program, interop, pebble, cli, gocmp, other)},
+		{"zmqwire/a.go", list("fmt", "encoding/binary"),
+			list("C", zmq4, zmqwire+"/zsock", zmqwire+"/flow", module, tower, producer, consumer, store, program, interop, pebble, cli, gocmp, other)},
 		{"zmqwire/a_test.go", list("testing", zmq4, gocmp, zmqwire),
 			list("C", tower, producer, consumer, store, pebble, cli, other)},
-		{"tower/a.go", list(zmqwire, "net"),
+		{"zmqwire/zsock/a.go", list("C", zmq4, zmqwire), list(zmqwire+"/flow", zmqwire+"/wiretest", tower, gocmp)},
+		{"zmqwire/zsock/a_test.go", list(zmqwire+"/wiretest", zmq4, gocmp), list("C", zmqwire+"/flow", tower)},
+		{"zmqwire/flow/a.go", list(zmqwire, zmqwire+"/zsock"), list("C", zmq4, zmqwire+"/wiretest", tower)},
+		{"tower/a.go", list(zmqwire, zmqwire+"/zsock", zmqwire+"/flow", "net"),
 			list("C", zmq4, producer, consumer, store, program, interop, pebble, cli, prom, gocmp, sys, other)},
 		{"tower/a_test.go", list(zmqwire, tower, zmq4, gocmp),
 			list("C", producer, consumer, store, pebble, cli, other)},
@@ -334,7 +357,7 @@ func TestTreeRulesBite(t *testing.T) {
 		{name: "folders that say nothing",
 			files: map[string]string{
 				"store/internal/a.txt": "", "cmd/dafka/util/a.txt": "", "docker/common/a.txt": "", "tower/pkg/a.txt": ""},
-			want: []string{"cmd/dafka/util: no folder", "docker/common: no folder", "store/internal: no folder", "tower/pkg: no folder"}},
+			want: []string{"cmd/dafka/util: no folder", "docker/common: no folder", "tower/pkg: no folder"}},
 		{name: "imports, grouped, named, for another system, in a test, deep down",
 			files: map[string]string{
 				"producer/a.go":         "package producer\nimport (\n\t_ \"fmt\"\n\tq `github.com/pebbe/zmq4`\n)",
@@ -344,8 +367,8 @@ func TestTreeRulesBite(t *testing.T) {
 			},
 			want: []string{
 				`cmd/dafka/deep/a.go imports "github.com/cockroachdb/pebble/v2": only code in store may`,
-				`consumer/a_windows.go imports "C": only code in zmqwire may`,
-				`producer/a.go imports "github.com/pebbe/zmq4": only code in zmqwire may`,
+				`consumer/a_windows.go imports "C": only code in zmqwire/zsock may`,
+				`producer/a.go imports "github.com/pebbe/zmq4": only code in zmqwire/zsock may`,
 				`store/a_test.go imports "github.com/godafka/dafka/producer": of ours, store may import only tower, zmqwire`,
 			}},
 		{name: "another module",

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/tower"
-	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // row is an object that a command printed.
@@ -157,13 +157,13 @@ func TestDoctorBlamesSenders(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.store(t.TempDir())
-	node, err := tower.Join(c.node(), tower.Sockets{Publish: zmqwire.PUB})
+	node, err := tower.Join(c.node(), tower.Sockets{Publish: zsock.PUB})
 	if err != nil {
 		t.Fatal(err)
 	}
 	done, ended := make(chan bool), make(chan error, 1)
 	go func() {
-		batch := zmqwire.NewBatch()
+		batch := zsock.NewBatch()
 		for {
 			select {
 			case <-done:

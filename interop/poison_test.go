@@ -18,6 +18,7 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // Whoever reaches the ports can say anything to a node. Nothing of it may end it, fill it up, keep it from its work, or
@@ -27,8 +28,8 @@ import (
 type attacker struct {
 	t       testing.TB
 	node    *tower.Node
-	batch   *zmqwire.Batch
-	out     *zmqwire.Batch
+	batch   *zsock.Batch
+	out     *zsock.Batch
 	sent    int
 	victims map[string]bool // the prefixes that others have subscribed to at the attacker
 }
@@ -36,14 +37,14 @@ type attacker struct {
 func (c *cluster) attacker() *attacker {
 	c.t.Helper()
 	node, err := tower.Join(c.node(), tower.Sockets{
-		Publish: zmqwire.XPUB, Send: zmqwire.Options{SendLimit: 1 << 20}, Subscribe: []zmqwire.Options{{}},
+		Publish: zsock.XPUB, Send: zsock.Options{SendLimit: 1 << 20}, Subscribe: []zsock.Options{{}},
 	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { node.Close() })
 	return &attacker{
-		t: c.t, node: node, batch: zmqwire.NewBatch(), out: zmqwire.NewBatch(), victims: make(map[string]bool),
+		t: c.t, node: node, batch: zsock.NewBatch(), out: zsock.NewBatch(), victims: make(map[string]bool),
 	}
 }
 

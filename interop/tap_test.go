@@ -10,6 +10,7 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // A tap is a node that only listens. It holds all that it hears, which is all but hellos, and all subscriptions that
@@ -35,7 +36,7 @@ const transcribed = 1000
 // tap starts one.
 func (c *cluster) tap() *tap {
 	c.t.Helper()
-	node, err := tower.Join(c.node(), tower.Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}}})
+	node, err := tower.Join(c.node(), tower.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func (c *cluster) tap() *tap {
 	go func() {
 		defer close(ended)
 		defer node.Close()
-		batch := zmqwire.NewBatch()
+		batch := zsock.NewBatch()
 		for {
 			select {
 			case <-end:
@@ -84,7 +85,7 @@ func (c *cluster) tap() *tap {
 	return tap
 }
 
-func (tap *tap) listen(node *tower.Node, batch *zmqwire.Batch) error {
+func (tap *tap) listen(node *tower.Node, batch *zsock.Batch) error {
 	tap.mu.Lock()
 	defer tap.mu.Unlock()
 	if err := node.Pub.Drain(batch); err != nil {

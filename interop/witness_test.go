@@ -8,6 +8,7 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // witness is a node of the cluster that hears every ACK, and asks the stores what they have. What it heard acked must be
@@ -27,7 +28,7 @@ type witness struct {
 
 func (c *cluster) witness() *witness {
 	c.t.Helper()
-	node, err := tower.Join(c.node(), tower.Sockets{Publish: zmqwire.PUB, Subscribe: []zmqwire.Options{{}}})
+	node, err := tower.Join(c.node(), tower.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func (c *cluster) witness() *witness {
 
 func (w *witness) run() {
 	defer close(w.done)
-	received, out := zmqwire.NewBatch(), zmqwire.NewBatch()
+	received, out := zsock.NewBatch(), zsock.NewBatch()
 	for {
 		select {
 		case <-w.quit:

@@ -15,6 +15,8 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 var (
@@ -128,11 +130,11 @@ type Producer struct {
 	node         *tower.Node
 
 	// Of the node's goroutine.
-	received *zmqwire.Batch
-	out      *zmqwire.Batch
+	received *zsock.Batch
+	out      *zsock.Batch
 	message  zmqwire.Message
-	load     *zmqwire.Load // of the records published
-	answers  zmqwire.Answers
+	load     *zsock.Load // of the records published
+	answers  flow.Answers
 	stalled  bool // no requester has room
 	audience audience
 	given    bool     // the address was
@@ -179,9 +181,9 @@ func Open(config Config) (*Producer, error) {
 	}
 	given := config.Node.Address != ""
 	node, err := tower.Join(config.Node, tower.Sockets{
-		Publish:   zmqwire.XPUB,
-		Send:      zmqwire.Options{SendLimit: queueRecords, Patience: patience},
-		Subscribe: []zmqwire.Options{{Sources: true}},
+		Publish:   zsock.XPUB,
+		Send:      zsock.Options{SendLimit: queueRecords, Patience: patience},
+		Subscribe: []zsock.Options{{Sources: true}},
 		Linger:    lingering,
 	})
 	if err != nil {
@@ -198,10 +200,10 @@ func Open(config Config) (*Producer, error) {
 		quorum:       quorum{stores: config.MinAcks},
 		logger:       config.Node.Logger,
 		node:         node,
-		received:     zmqwire.NewBatch(),
-		out:          zmqwire.NewBatch(),
-		load:         zmqwire.NewLoad(queueBytes, nil),
-		answers: zmqwire.Answers{
+		received:     zsock.NewBatch(),
+		out:          zsock.NewBatch(),
+		load:         zsock.NewLoad(queueBytes, nil),
+		answers: flow.Answers{
 			MaxRequests: limits.Requests, MaxPeerBytes: limits.PeerBytes, MaxBytes: limits.Bytes,
 		},
 		audience: newAudience(),
@@ -642,18 +644,18 @@ func (p *Producer) answer() error {
 	var run zmqwire.Run
 	moved := p.answers.Serve(
 		now,
-		func(c *zmqwire.Cursor) *zmqwire.Run {
+		func(c *flow.Cursor) *zmqwire.Run {
 			if run = p.log.kept(c.Next()); run.Len() == 0 {
 				return nil
 			}
 			return &run
 		},
-		func(c *zmqwire.Cursor, run *zmqwire.Run, from, to int) int {
+		func(c *flow.Cursor, run *zmqwire.Run, from, to int) int {
 			n, err := p.node.Pub.SendRun(c.Header, run, from, to, c.Load, false)
 			failure = errors.Join(failure, err)
 			return n
 		},
-		func(*zmqwire.Cursor) {},
+		func(*flow.Cursor) {},
 	)
 	p.stalled = !moved && p.answers.Len() > 0
 	return failure

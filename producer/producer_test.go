@@ -19,6 +19,7 @@ import (
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/tower/towertest"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // cancelled is a context for calls that must not have to wait.
@@ -1021,7 +1022,7 @@ func TestLargeRecordsBesideAPeerThatDoesNotRead(t *testing.T) {
 		}
 	})
 	// It asks for what a consumer asks for, and its libzmq reads no further when one message waits.
-	slow := towertest.JoinReading(t, tw, "SLOW", zmqwire.Options{ReceiveLimit: 1}, nil, "Mhello", "Hhello", "DSLOW")
+	slow := towertest.JoinReading(t, tw, "SLOW", zsock.Options{ReceiveLimit: 1}, nil, "Mhello", "Hhello", "DSLOW")
 	p := open(t, Config{Topic: "hello", HeadInterval: 10 * time.Millisecond, Node: at(tw)})
 	send(t, p, large(0, size))
 	eventually(t, "the first record in the store", func() bool { return p.Acked() == 1 })
@@ -1175,7 +1176,7 @@ func subscriber(b *testing.B, tw *tower.Tower, p *Producer) (stop func()) {
 	config := at(tw)
 	config.Address = "STORE"
 	node, err := tower.Join(config, tower.Sockets{
-		Publish: zmqwire.PUB, Send: zmqwire.Options{}, Subscribe: []zmqwire.Options{{}},
+		Publish: zsock.PUB, Send: zsock.Options{}, Subscribe: []zsock.Options{{}},
 	})
 	if err == nil {
 		err = node.Sub[0].Subscribe("")
@@ -1187,7 +1188,7 @@ func subscriber(b *testing.B, tw *tower.Tower, p *Producer) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		batch, out := zmqwire.NewBatch(), zmqwire.NewBatch()
+		batch, out := zsock.NewBatch(), zsock.NewBatch()
 		ack := zmqwire.Message{Kind: zmqwire.Ack, Routing: []byte(p.Address()), Subject: []byte(p.topic)}
 		for !stopping.Load() {
 			// HEADs come without end, and each is answered: the first ACKs may be lost.

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 func TestBorders(t *testing.T) {
@@ -55,7 +56,7 @@ func TestFastPartitionsHaveTablesOfTheirOwn(t *testing.T) {
 	var appends []*appended
 	for i := range fast + slow {
 		appends = append(appends, &appended{
-			partition: &partition{Order: zmqwire.NewOrder("hello", fmt.Sprintf("P%03d", i*37%1000), 0)},
+			partition: &partition{Order: flow.NewOrder("hello", fmt.Sprintf("P%03d", i*37%1000), 0)},
 		})
 	}
 	commits := db.newCommits()

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 var (
@@ -54,7 +55,7 @@ func makeStore(t testing.TB, dir string, size int, unfinished func()) kept {
 			if p == 7 {
 				name = [2]string{"\xff\xfe", "\x01"}
 			}
-			a := &appended{partition: &partition{Order: zmqwire.NewOrder(name[0], name[1], 0)}}
+			a := &appended{partition: &partition{Order: flow.NewOrder(name[0], name[1], 0)}}
 			run := &zmqwire.Run{First: uint64(len(want[name]))}
 			for n := dice.IntN(perTurn) + 1; n > 0; {
 				content := fmt.Sprintf("%d of %q ", len(want[name]), name)
@@ -167,27 +168,27 @@ func readDatabase(t testing.TB, db *database) (got kept, failures []error) {
 func readPartition(t testing.TB, db *database, topic, address string, records uint64) (contents []string, err error) {
 	r := finder{db: db}
 	defer r.close()
-	answers := zmqwire.Answers{}
+	answers := flow.Answers{}
 	answers.Add(&zmqwire.Message{
 		Kind: zmqwire.Fetch, Subject: []byte(topic), Routing: []byte(address), Address: []byte("R"), Count: uint32(records),
 	}, netip.AddrPort{})
 	for answers.Len() > 0 {
 		answers.Serve(
 			time.Now(),
-			func(c *zmqwire.Cursor) *zmqwire.Run {
+			func(c *flow.Cursor) *zmqwire.Run {
 				var run *zmqwire.Run
 				if run, err = r.find(c.Topic, c.Partition, c.Next()); run == nil && err == nil {
 					err = fmt.Errorf("record %d of %q %q is not there", c.Next(), topic, address)
 				}
 				return run
 			},
-			func(c *zmqwire.Cursor, run *zmqwire.Run, from, to int) int {
+			func(c *flow.Cursor, run *zmqwire.Run, from, to int) int {
 				for i := from; i < to; i++ {
 					contents = append(contents, string(run.Content(i)))
 				}
 				return to - from
 			},
-			func(*zmqwire.Cursor) {},
+			func(*flow.Cursor) {},
 		)
 	}
 	return contents, err

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // A producer with the address of an earlier one publishes other records under the same numbers: fewer, as many or more.
@@ -94,7 +95,7 @@ func TestComparisonIsBounded(t *testing.T) {
 	var partitions []*partition
 	var appends []*appended
 	for i := range 20 {
-		p := &partition{Order: zmqwire.NewOrder("hello", fmt.Sprint("P", i), 0)}
+		p := &partition{Order: flow.NewOrder("hello", fmt.Sprint("P", i), 0)}
 		run := &zmqwire.Run{}
 		run.Reset(0)
 		run.Append([]byte(content(0)))

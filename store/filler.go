@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // filler appends records to partitions of a database on which no store runs. What it appended is on disk when close
@@ -51,7 +52,7 @@ func (f *filler) append(topic, address string, content []byte) error {
 	}
 	a := f.pending[string(f.key)]
 	if a == nil {
-		a = &appended{partition: &partition{Order: zmqwire.NewOrder(topic, address, records)}}
+		a = &appended{partition: &partition{Order: flow.NewOrder(topic, address, records)}}
 		f.pending[string(f.key)] = a
 	}
 	if n := len(a.runs); n == 0 || a.runs[n-1].Full(len(content)) {

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 const (
@@ -68,7 +69,7 @@ type loss struct {
 
 // gap is what is lacking of one partition, in one piece: the records from the first to the last that cannot be read.
 type gap struct {
-	zmqwire.Order
+	flow.Order
 	first, end uint64
 	runs       []*zmqwire.Run // what came, from first up to Next
 }
@@ -407,7 +408,7 @@ func (f *filling) lack(to uint64) {
 		return
 	}
 	if f.lacking == nil {
-		f.lacking = &gap{Order: zmqwire.NewOrder(f.topic, f.address, f.at), first: f.at}
+		f.lacking = &gap{Order: flow.NewOrder(f.topic, f.address, f.at), first: f.at}
 	}
 	f.lacking.end = to
 	f.lacking.Saw(to - 1)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 const (
@@ -34,16 +36,16 @@ type reader struct {
 	db   *database
 
 	// Of the node's goroutine.
-	received *zmqwire.Batch
-	out      *zmqwire.Batch
+	received *zsock.Batch
+	out      *zsock.Batch
 	message  zmqwire.Message
-	answers  zmqwire.Answers
-	heads    zmqwire.Turns[*headRequest]
+	answers  flow.Answers
+	heads    flow.Turns[*headRequest]
 	asked    map[headKey]*headRequest
-	shares   zmqwire.Shares     // of requests for heads
-	stalled  bool               // no requester has room
-	untold   zmqwire.Standstill // of heads
-	writer   string             // the address of the store's other half
+	shares   flow.Shares     // of requests for heads
+	stalled  bool            // no requester has room
+	untold   flow.Standstill // of heads
+	writer   string          // the address of the store's other half
 	runs     finder
 	stats    *counters
 	logged   func(error)
@@ -71,11 +73,11 @@ func (k headKey) bounds() (lower, upper []byte) {
 
 func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader, error) {
 	node, err := tower.Join(config, tower.Sockets{
-		Publish: zmqwire.XPUB,
+		Publish: zsock.XPUB,
 		// An answer has one taker, so that a full queue holds up that taker's answers only; but for peers that subscribe to
-		// what is others' (zmqwire.Standstill). Patience is never used up, because nothing is sent with waiting.
-		Send:      zmqwire.Options{SendLimit: queueRecords, Patience: stalledWait},
-		Subscribe: []zmqwire.Options{{Sources: true}},
+		// what is others' (flow.Standstill). Patience is never used up, because nothing is sent with waiting.
+		Send:      zsock.Options{SendLimit: queueRecords, Patience: stalledWait},
+		Subscribe: []zsock.Options{{Sources: true}},
 	})
 	if err != nil {
 		return nil, err
@@ -92,13 +94,13 @@ func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader,
 	limits := node.Limits()
 	return &reader{
 		node: node, db: db, stats: stats,
-		received: zmqwire.NewBatch(), out: zmqwire.NewBatch(),
+		received: zsock.NewBatch(), out: zsock.NewBatch(),
 		runs:    finder{db: db},
 		message: zmqwire.Message{MaxTopics: limits.Topics},
-		answers: zmqwire.Answers{
+		answers: flow.Answers{
 			MaxRequests: limits.Requests, MaxPeerBytes: limits.PeerBytes, MaxBytes: limits.Bytes,
 		},
-		asked: make(map[headKey]*headRequest), shares: zmqwire.NewShares(4 * limits.Topics),
+		asked: make(map[headKey]*headRequest), shares: flow.NewShares(4 * limits.Topics),
 		logged: logDamage(config.Logger),
 	}, nil
 }
@@ -252,14 +254,14 @@ func (r *reader) serve() error {
 	var failure error
 	moved := r.answers.Serve(
 		now,
-		func(c *zmqwire.Cursor) *zmqwire.Run {
+		func(c *flow.Cursor) *zmqwire.Run {
 			run, err := r.runs.find(c.Topic, c.Partition, c.Next())
 			if err != nil {
 				r.damaged(err)
 			}
 			return run
 		},
-		func(c *zmqwire.Cursor, run *zmqwire.Run, from, to int) int {
+		func(c *flow.Cursor, run *zmqwire.Run, from, to int) int {
 			n, err := r.node.Pub.SendRun(c.Header, run, from, to, c.Load, false)
 			failure = errors.Join(failure, err)
 			r.stats.answered.Add(uint64(n))
@@ -274,7 +276,7 @@ func (r *reader) serve() error {
 }
 
 // sayMore ends an answer. A C consumer does not ask for more than it was told of; so when there is more, it is told.
-func (r *reader) sayMore(c *zmqwire.Cursor) {
+func (r *reader) sayMore(c *flow.Cursor) {
 	records, err := r.db.records(c.Topic, c.Partition)
 	if err != nil {
 		r.damaged(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // A store that is new has caught up when it has all that another one has, however many partitions that is: more than it
@@ -38,7 +39,7 @@ func TestCaughtUpWithMorePartitionsThanClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.writer.claims = zmqwire.NewShares(claims)
+	s.writer.claims = flow.NewShares(claims)
 	s.start()
 	t.Cleanup(func() { s.Close() })
 	eventually(t, "the new store has caught up", func() bool { return s.Stats().CaughtUp })

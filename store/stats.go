@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // Stats is what a store has done since it was opened, and how it stands.
@@ -77,7 +78,7 @@ func earlier(a, b time.Time) time.Time {
 type counters struct {
 	records, bytes, duplicates, fetches, answered, damaged, mended atomic.Uint64
 	pending, early, behind, unanswered                             atomic.Int64
-	writing, reading                                               zmqwire.Moment // when the goroutines last went round
+	writing, reading                                               flow.Moment // when the goroutines last went round
 	commits                                                        latency
 	caughtUp                                                       caughtUp
 }
@@ -129,7 +130,7 @@ const (
 // caughtUp decides whether a store has all that it knows of, from what the writer sees when it looks every second.
 type caughtUp struct {
 	calm int
-	at   zmqwire.Moment // when it last had all
+	at   flow.Moment // when it last had all
 }
 
 // look notes whether something is missing, or about to be heard of.

@@ -25,6 +25,8 @@ import (
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/tower/towertest"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 func openStore(t testing.TB, tw *tower.Tower, dir string) *Store {
@@ -828,7 +830,7 @@ func TestLimits(t *testing.T) {
 		{"too many requests", greet("E", "a", "b"), ErrHeadRequests, "the limit topics is 2"},
 		{"one that is under way", greet("A", "b"), nil, ""},
 		{"a FETCH", fetch("P"), nil, ""},
-		{"another", fetch("Q"), zmqwire.ErrTooMany, "the limit requests is 1"},
+		{"another", fetch("Q"), flow.ErrTooMany, "the limit requests is 1"},
 		{"the first again", fetch("P"), nil, ""},
 	} {
 		if !errors.Is(test.err, test.want) || test.err != nil && !strings.Contains(test.err.Error(), test.says) {
@@ -912,7 +914,7 @@ func TestHeadsBesideADeafListener(t *testing.T) {
 		p.Say(m)
 	}
 	eventually(t, "the last ACK", func() bool { return len(p.Heard(zmqwire.Ack)) >= partitions })
-	deaf := towertest.JoinReading(t, tw, "DEAF", zmqwire.Options{ReceiveLimit: 1}, nil, "", "LDEAF")
+	deaf := towertest.JoinReading(t, tw, "DEAF", zsock.Options{ReceiveLimit: 1}, nil, "", "LDEAF")
 	meetReader(t, &peer{deaf})
 	deaf.Listen(false)
 
@@ -1230,7 +1232,7 @@ func BenchmarkCommit(b *testing.B) {
 	commits := db.newCommits()
 	defer commits.close()
 	run := runOf(0, slices.Repeat([]string{strings.Repeat("x", 100)}, 1000)...)
-	p := &partition{Order: zmqwire.NewOrder("hello", "P", 0)}
+	p := &partition{Order: flow.NewOrder("hello", "P", 0)}
 	b.ReportAllocs()
 	b.SetBytes(int64(len(run.Contents)))
 	for b.Loop() {

@@ -20,13 +20,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // grow gives what a commit appends to a partition that has some records already.
 func grow(topic, address string, from uint64, contents ...string) *appended {
 	run := runOf(from, contents...)
 	return &appended{
-		partition: &partition{Order: zmqwire.NewOrder(topic, address, from)}, runs: []*zmqwire.Run{run}, records: run.End(),
+		partition: &partition{Order: flow.NewOrder(topic, address, from)}, runs: []*zmqwire.Run{run}, records: run.End(),
 	}
 }
 

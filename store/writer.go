@@ -12,6 +12,8 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 const (
@@ -62,24 +64,24 @@ type writer struct {
 	log  *slog.Logger
 
 	// Of the node's goroutine.
-	received   *zmqwire.Batch
-	out        *zmqwire.Batch
+	received   *zsock.Batch
+	out        *zsock.Batch
 	message    zmqwire.Message
 	partitions map[string]*partition // by the beginning of its keys
 	producers  map[string]*partition // by address; of several that share one, the last heard of
 	sources    map[string]source     // by record header
 	lastHeader []byte
 	last       source
-	backlog    zmqwire.Backlog // of partitions in which something is published
-	copies     zmqwire.Backlog // of the others
-	pace       pace            // of copies
-	claims     zmqwire.Shares  // partitions without a record
-	nextSweep  time.Time       // when to look for claims of those that have left
-	nextCopy   time.Time       // when to ask the other stores for their heads
-	untaken    bool            // since they were asked last, some of their heads had no room among the claims
-	copied     bool            // once, all of their heads had
-	lastHead   time.Time       // when one of them came last
-	news       bool            // since the last survey a store came, or was asked for its heads
+	backlog    flow.Backlog // of partitions in which something is published
+	copies     flow.Backlog // of the others
+	pace       pace         // of copies
+	claims     flow.Shares  // partitions without a record
+	nextSweep  time.Time    // when to look for claims of those that have left
+	nextCopy   time.Time    // when to ask the other stores for their heads
+	untaken    bool         // since they were asked last, some of their heads had no room among the claims
+	copied     bool         // once, all of their heads had
+	lastHead   time.Time    // when one of them came last
+	news       bool         // since the last survey a store came, or was asked for its heads
 	nextSurvey time.Time
 	nextForget time.Time
 	pending    []*partition // those with runs to commit
@@ -107,7 +109,7 @@ type writer struct {
 
 // partition is one producer's records of one topic, as the writer knows it.
 type partition struct {
-	zmqwire.Order
+	flow.Order
 	runs   []*zmqwire.Run // taken and not handed to the committing goroutine
 	stored uint64         // records before it are on disk
 	owed   bool           // an ACK is to be sent again
@@ -157,9 +159,9 @@ type committed struct {
 
 func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer, error) {
 	node, err := tower.Join(config, tower.Sockets{
-		Publish: zmqwire.XPUB,
-		Send:    zmqwire.Options{SendLimit: 1 << 16},
-		Subscribe: []zmqwire.Options{
+		Publish: zsock.XPUB,
+		Send:    zsock.Options{SendLimit: 1 << 16},
+		Subscribe: []zsock.Options{
 			direct: {Sources: true},
 			live:   {Sources: true},
 		},
@@ -169,12 +171,12 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 	}
 	w := &writer{
 		node: node, db: db, log: config.Logger, stats: stats,
-		received:   zmqwire.NewBatch(),
-		out:        zmqwire.NewBatch(),
+		received:   zsock.NewBatch(),
+		out:        zsock.NewBatch(),
 		partitions: make(map[string]*partition),
 		producers:  make(map[string]*partition),
 		sources:    make(map[string]source),
-		claims:     zmqwire.NewShares(maxClaims),
+		claims:     flow.NewShares(maxClaims),
 		losses:     make(chan *loss, 1),
 		comparison: comparison{runs: finder{db: db}},
 		commits:    make(chan task),
@@ -434,7 +436,7 @@ func (w *writer) partition(m *zmqwire.Message) (*partition, error) {
 		w.untaken = w.untaken || m.Kind == zmqwire.DirectHead
 		return nil, ErrClaims
 	}
-	p := &partition{Order: zmqwire.NewOrder(topic, address, records), stored: records, claim: w.received.Connection()}
+	p := &partition{Order: flow.NewOrder(topic, address, records), stored: records, claim: w.received.Connection()}
 	p.From = from
 	w.partitions[key], w.producers[address] = p, p
 	return p, nil
@@ -465,7 +467,7 @@ func (w *writer) sweep() bool {
 		}
 		peer, looked := lives[p.claim]
 		if !looked {
-			peer, _ = zmqwire.PeerOf(p.claim)
+			peer, _ = zsock.PeerOf(p.claim)
 			lives[p.claim] = peer
 		}
 		return peer != p.From
@@ -678,7 +680,7 @@ func (w *writer) ack(p *partition) {
 
 // fetch asks for what is missing and returns when to ask again.
 func (w *writer) fetch(now time.Time) time.Duration {
-	ask := func(o *zmqwire.Order, first uint64, count uint32) {
+	ask := func(o *flow.Order, first uint64, count uint32) {
 		w.say(&zmqwire.Message{
 			Kind: zmqwire.Fetch, Routing: []byte(o.Partition), Address: []byte(w.node.Address()),
 			Subject: []byte(o.Topic), Sequence: first, Count: count,

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 const (
@@ -40,16 +40,16 @@ func (i *idle) end(now time.Time, subscribed map[netip.AddrPort]*subscriber) {
 		return
 	}
 	i.next = now.Add(idleEvery)
-	if !zmqwire.ScarceDescriptors() {
+	if !zsock.ScarceDescriptors() {
 		i.looks = nil
 		return
 	}
 	looks, ended := make(map[netip.AddrPort]int), 0
-	for connection, peer := range zmqwire.Visitors(i.port) {
+	for connection, peer := range zsock.Visitors(i.port) {
 		switch {
 		case subscribed[peer] != nil:
 		case i.looks[peer] >= idleLooks && ended < idleAtOnce:
-			zmqwire.HangUp(connection)
+			zsock.HangUp(connection)
 			ended++
 		default:
 			looks[peer] = i.looks[peer] + 1

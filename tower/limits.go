@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // Limits bound what other nodes can make a node hold. A field that is zero is the default. What goes beyond a limit is
@@ -43,7 +43,7 @@ const defaultSubscriptions = 1 << 20
 func (l Limits) withDefaults() (Limits, error) {
 	err := errors.Join(
 		limit("peers", &l.Peers, 1024, 1, math.MaxInt32),
-		limit("frame", &l.Frame, zmqwire.DefaultMaxFrame, 1<<10, zmqwire.DefaultMaxFrame),
+		limit("frame", &l.Frame, zsock.DefaultMaxFrame, 1<<10, zsock.DefaultMaxFrame),
 		limit("topics", &l.Topics, 1024, 1, math.MaxInt32),
 		limit("requests", &l.Requests, 16384, 1, math.MaxInt32),
 		limit("peer_bytes", &l.PeerBytes, 16<<20, 1, 1<<40),

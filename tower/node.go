@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // NodeConfig is what a node needs to take its place in a cluster. The zero value joins the tower of this machine.
@@ -44,7 +45,7 @@ type NodeConfig struct {
 }
 
 // maxOwnAddress is how long the address of a node here may be: others learn it from its subscriptions, and of longer ones
-// libzmq makes something else (zmqwire.Socket.Subscribe).
+// libzmq makes something else (zsock.Socket.Subscribe).
 const maxOwnAddress = 244
 
 // withDefaults fills in what is empty and reports everything that is wrong at once.
@@ -126,10 +127,10 @@ const (
 
 // Sockets says which sockets a node has for its own traffic.
 type Sockets struct {
-	Publish zmqwire.Type // PUB, or XPUB for a node that wants to know its subscribers
-	Send    zmqwire.Options
+	Publish zsock.Type // PUB, or XPUB for a node that wants to know its subscribers
+	Send    zsock.Options
 	// Subscriptions of each SUB socket. What arrives on one is not held up by what waits on another.
-	Subscribe []zmqwire.Options
+	Subscribe []zsock.Options
 	// Linger is how long Close waits until what Publish has queued is sent; default 200 ms.
 	Linger time.Duration
 }
@@ -137,21 +138,21 @@ type Sockets struct {
 // Node is a member of the cluster: its sockets, its announcements, its connections to the other members. All methods
 // but Wake, Connected, WaitConnected, Peers, Faults and Limits belong to the one goroutine that owns the node.
 type Node struct {
-	Pub *zmqwire.Socket   // what the node says; bound
-	Sub []*zmqwire.Socket // what it hears; connected to every peer
+	Pub *zsock.Socket   // what the node says; bound
+	Sub []*zsock.Socket // what it hears; connected to every peer
 
 	config  NodeConfig
 	log     *slog.Logger
 	faults  *zmqwire.Faults
-	context *zmqwire.Context
+	context *zsock.Context
 	linger  time.Duration
-	beacons *zmqwire.Socket // XPUB, connected to the towers: its subscriptions tell when one listens
+	beacons *zsock.Socket // XPUB, connected to the towers: its subscriptions tell when one listens
 	links   []*link
 	dials   []*dial // those of links and of beacons
-	poller  *zmqwire.Poller
+	poller  *zsock.Poller
 	port    uint16 // where Pub is bound
 	beacon  [][]byte
-	batch   *zmqwire.Batch
+	batch   *zsock.Batch
 
 	namesake    string // the endpoint of another node of the same address; empty when none was seen
 	directory   *directory
@@ -190,7 +191,7 @@ type link struct {
 // dial is a connection to a tower, which may have a name whose meaning changes.
 type dial struct {
 	endpoint zmqwire.Endpoint
-	socket   *zmqwire.Socket
+	socket   *zsock.Socket
 	at       string // the endpoint connected to, empty at first
 	dead     bool   // connect anew, even to the same place
 }
@@ -234,7 +235,7 @@ func Join(config NodeConfig, sockets Sockets) (*Node, error) {
 		config:      config,
 		log:         config.Logger,
 		faults:      zmqwire.NewFaults(config.Logger),
-		batch:       zmqwire.NewBatch(),
+		batch:       zsock.NewBatch(),
 		directory:   newDirectory(config.Limits.Peers, config.Timeout),
 		subscribers: newSubscriptions(config.Limits.Subscriptions),
 		connected:   make(map[zmqwire.Endpoint]string),
@@ -254,7 +255,7 @@ func Join(config NodeConfig, sockets Sockets) (*Node, error) {
 
 func (n *Node) open(sockets Sockets) error {
 	var err error
-	if n.context, err = zmqwire.NewContext(); err != nil {
+	if n.context, err = zsock.NewContext(); err != nil {
 		return err
 	}
 	// Only subscriptions arrive there.
@@ -266,13 +267,13 @@ func (n *Node) open(sockets Sockets) error {
 	if err != nil {
 		return fmt.Errorf("%w (want %s)", err, wantBind)
 	}
-	if n.idle = newIdle(bound); sockets.Publish != zmqwire.XPUB {
+	if n.idle = newIdle(bound); sockets.Publish != zsock.XPUB {
 		n.idle.port = -1 // nothing is known of its subscribers
 	}
-	polled := []*zmqwire.Socket{n.Pub}
+	polled := []*zsock.Socket{n.Pub}
 	for _, options := range sockets.Subscribe {
 		options.MaxFrame = n.config.Limits.Frame
-		s, err := n.context.Open(zmqwire.SUB, options)
+		s, err := n.context.Open(zsock.SUB, options)
 		if err != nil {
 			return err
 		}
@@ -286,12 +287,12 @@ func (n *Node) open(sockets Sockets) error {
 	}
 	n.port = uint16(port)
 	n.beacon = zmqwire.Beacon{Address: n.config.Address, Host: n.config.Host, Port: n.port}.Frames()
-	if n.beacons, err = n.context.Open(zmqwire.XPUB, zmqwire.Options{MaxFrame: maxControlFrame}); err != nil {
+	if n.beacons, err = n.context.Open(zsock.XPUB, zsock.Options{MaxFrame: maxControlFrame}); err != nil {
 		return err
 	}
 	polled = append(polled, n.beacons)
 	for _, tower := range n.config.Pub {
-		s, err := n.context.Open(zmqwire.SUB, zmqwire.Options{MaxFrame: maxControlFrame})
+		s, err := n.context.Open(zsock.SUB, zsock.Options{MaxFrame: maxControlFrame})
 		if err != nil {
 			return err
 		}
@@ -309,7 +310,7 @@ func (n *Node) open(sockets Sockets) error {
 		endpoint, _ := zmqwire.ParseEndpoint(tower)
 		n.dials = append(n.dials, &dial{endpoint: endpoint, socket: n.beacons})
 	}
-	if n.poller, err = zmqwire.NewPoller(polled...); err != nil {
+	if n.poller, err = zsock.NewPoller(polled...); err != nil {
 		return err
 	}
 	// Last, because a look-up that is done wakes the poller.
@@ -391,7 +392,7 @@ func (n *Node) Namesake() (endpoint string, ok bool) { return n.namesake, n.name
 // Settled says that every node that was there before this one has been heard of.
 func (n *Node) Settled(now time.Time) bool { return !n.settled.IsZero() && now.After(n.settled) }
 
-// Wake ends the Wait the node is in; see zmqwire.Poller. It may be called from any goroutine, but not after Close.
+// Wake ends the Wait the node is in; see zsock.Poller. It may be called from any goroutine, but not after Close.
 func (n *Node) Wake() { n.poller.Wake() }
 
 // Listen says whether Wait minds Sub[i]: an owner that can take no more lets its peers wait.
@@ -783,7 +784,7 @@ func (n *Node) applyFound() {
 }
 
 // Close ends the node. What Pub has queued is still sent, and waited for as long as Sockets.Linger says
-// (zmqwire.Context.Close). The owner calls it when it has stopped waiting, and nobody calls Wake any more. A second call
+// (zsock.Context.Close). The owner calls it when it has stopped waiting, and nobody calls Wake any more. A second call
 // does nothing.
 func (n *Node) Close() error {
 	n.stop()
@@ -792,7 +793,7 @@ func (n *Node) Close() error {
 		n.poller.Close()
 	}
 	var wrong []error
-	sockets := append([]*zmqwire.Socket{n.Pub, n.beacons}, n.Sub...)
+	sockets := append([]*zsock.Socket{n.Pub, n.beacons}, n.Sub...)
 	for _, l := range n.links {
 		sockets = append(sockets, l.socket)
 	}

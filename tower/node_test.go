@@ -17,6 +17,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // at is the configuration of a node on loopback that looks for these towers.
@@ -42,7 +43,7 @@ type member struct {
 
 func join(t testing.TB, config NodeConfig) *member {
 	t.Helper()
-	node, err := Join(config, Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}}})
+	node, err := Join(config, Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 	must(t, err)
 	must(t, node.Sub[0].Subscribe(""))
 	m := &member{Node: node, heard: make(chan string, 10_000)}
@@ -83,7 +84,7 @@ func (m *member) turn(work func() bool) error {
 	if err != nil {
 		return err
 	}
-	batch := zmqwire.NewBatch()
+	batch := zsock.NewBatch()
 	if ready.Sub(0) {
 		if err := m.Sub[0].Drain(batch); err != nil {
 			return err
@@ -514,7 +515,7 @@ func TestJoinWhileNamesAreLookedUp(t *testing.T) {
 		n, err := Join(NodeConfig{
 			Pub: []string{"tcp://localhost:1"}, Sub: []string{"tcp://localhost:2", "tcp://there-is-no-such-host.invalid:3"},
 			Bind: "tcp://127.0.0.1:*",
-		}, Sockets{Publish: zmqwire.PUB, Subscribe: []zmqwire.Options{{}}})
+		}, Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 		must(t, err)
 		within(t, "close", func() { must(t, n.Close()) })
 	}
@@ -525,7 +526,7 @@ func TestConnectIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	tw := openTower(t)
 	peer := join(t, at(tw))
-	n, err := Join(at(tw), Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}, {}}})
+	n, err := Join(at(tw), Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}, {}}})
 	must(t, err)
 	defer n.Close()
 	for _, s := range n.Sub {
@@ -607,7 +608,7 @@ func TestInvalidConfig(t *testing.T) {
 			[]string{"address", `"pub"`, `"sub"`, "0.0.0.0", "advertised host", "interval -1ns"},
 		},
 	} {
-		n, err := Join(test.config, Sockets{Publish: zmqwire.PUB, Subscribe: []zmqwire.Options{{}}})
+		n, err := Join(test.config, Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 		if err == nil {
 			t.Errorf("%+v: no error", test.config)
 			within(t, "close", func() { n.Close() })
@@ -626,7 +627,7 @@ func TestJoinWithABindThatIsTaken(t *testing.T) {
 	first := join(t, at(tw))
 	config := at(tw)
 	config.Bind = first.bound(t)
-	_, err := Join(config, Sockets{Publish: zmqwire.PUB})
+	_, err := Join(config, Sockets{Publish: zsock.PUB})
 	if err == nil || !strings.Contains(err.Error(), config.Bind) {
 		t.Errorf("error %v, want one that names %s", err, config.Bind)
 	}
@@ -634,13 +635,13 @@ func TestJoinWithABindThatIsTaken(t *testing.T) {
 
 func TestNodeClose(t *testing.T) {
 	tw := openTower(t)
-	n, err := Join(at(tw), Sockets{Publish: zmqwire.PUB, Subscribe: []zmqwire.Options{{}, {}}})
+	n, err := Join(at(tw), Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}, {}}})
 	must(t, err)
 	for range 2 {
 		within(t, "close", func() { must(t, n.Close()) })
 	}
-	if _, err := n.Wait(0, func() bool { return false }); !errors.Is(err, zmqwire.ErrClosed) {
-		t.Errorf("Wait on a closed node: %v, want %v", err, zmqwire.ErrClosed)
+	if _, err := n.Wait(0, func() bool { return false }); !errors.Is(err, zsock.ErrClosed) {
+		t.Errorf("Wait on a closed node: %v, want %v", err, zsock.ErrClosed)
 	}
 }
 
@@ -795,7 +796,7 @@ func TestNodeTellsWhatItKnows(t *testing.T) {
 	t.Parallel()
 	f := newFakeTower(t)
 	begin := time.Now()
-	n, err := Join(f.config(), Sockets{Publish: zmqwire.PUB})
+	n, err := Join(f.config(), Sockets{Publish: zsock.PUB})
 	must(t, err)
 	defer n.Close()
 	waitFor := func(what string, condition func() bool) {

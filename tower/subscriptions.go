@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // ErrSubscriptions is the reason to hang up on a peer.
@@ -46,11 +47,11 @@ func newSubscriptions(most int) subscriptions {
 func (s *subscriptions) take(connection int, frames [][]byte) (zmqwire.Subscription, error) {
 	sub, err := zmqwire.ParseSubscription(frames)
 	if err != nil {
-		zmqwire.HangUp(connection)
+		zsock.HangUp(connection)
 		return sub, err
 	}
-	if peer, ok := zmqwire.PeerOf(connection); ok && s.count(peer, connection, sub) {
-		zmqwire.HangUp(connection)
+	if peer, ok := zsock.PeerOf(connection); ok && s.count(peer, connection, sub) {
+		zsock.HangUp(connection)
 		return sub, fmt.Errorf("%w: the limit subscriptions is %d bytes, and %v went beyond it", ErrSubscriptions, s.most, peer)
 	}
 	return sub, nil
@@ -85,7 +86,7 @@ func (s *subscriptions) count(peer netip.AddrPort, connection int, sub zmqwire.S
 
 func (s *subscriptions) forgetThoseGone() {
 	for peer, from := range s.of {
-		if now, ok := zmqwire.PeerOf(from.connection); !ok || now != peer {
+		if now, ok := zsock.PeerOf(from.connection); !ok || now != peer {
 			s.bytes -= from.bytes
 			delete(s.of, peer)
 		}
@@ -95,7 +96,7 @@ func (s *subscriptions) forgetThoseGone() {
 
 // Subscriptions gives what peers have subscribed to at Pub since it was called last; received is used for it. What is no
 // subscription is counted as a fault, and its peer is hung up on, as is one that has too many.
-func (n *Node) Subscriptions(received *zmqwire.Batch) (iter.Seq[zmqwire.Subscription], error) {
+func (n *Node) Subscriptions(received *zsock.Batch) (iter.Seq[zmqwire.Subscription], error) {
 	if err := n.Pub.Drain(received); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/flow"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // Where towers are, when nothing else is said: the defaults of the C programs.
@@ -41,19 +43,19 @@ type Config struct {
 // can be reached.
 type Tower struct {
 	pub, sub string // the endpoints bound
-	context  *zmqwire.Context
-	beacons  *zmqwire.Socket // XSUB: beacons of nodes
-	mesh     *zmqwire.Socket // XPUB: announcements to nodes
-	poller   *zmqwire.Poller
-	batch    *zmqwire.Batch
+	context  *zsock.Context
+	beacons  *zsock.Socket // XSUB: beacons of nodes
+	mesh     *zsock.Socket // XPUB: announcements to nodes
+	poller   *zsock.Poller
+	batch    *zsock.Batch
 	faults   *zmqwire.Faults
 	census   census
 	nodes    subscriptions // at mesh
 	idle     idle          // at mesh
 	log      *slog.Logger
 
-	received, forwarded atomic.Uint64  // beacons
-	round               zmqwire.Moment // when the goroutine last went round
+	received, forwarded atomic.Uint64 // beacons
+	round               flow.Moment   // when the goroutine last went round
 
 	closing sync.Once
 	ending  atomic.Bool
@@ -88,16 +90,16 @@ func Open(config Config) (*Tower, error) {
 
 func (t *Tower) open(config Config) error {
 	var err error
-	if t.context, err = zmqwire.NewContext(); err != nil {
+	if t.context, err = zsock.NewContext(); err != nil {
 		return err
 	}
-	if t.beacons, err = t.context.Open(zmqwire.XSUB, zmqwire.Options{
+	if t.beacons, err = t.context.Open(zsock.XSUB, zsock.Options{
 		MaxFrame: maxControlFrame, PeerAddresses: true,
 	}); err != nil {
 		return err
 	}
 	// A welcome greets each node that connects: C nodes know by it that they have a tower.
-	if t.mesh, err = t.context.Open(zmqwire.XPUB, zmqwire.Options{
+	if t.mesh, err = t.context.Open(zsock.XPUB, zsock.Options{
 		MaxFrame: maxControlFrame, ReceiveLimit: subscriptionsWaiting, Sources: true, Welcome: zmqwire.WelcomeTopic,
 	}); err != nil {
 		return err
@@ -110,19 +112,19 @@ func (t *Tower) open(config Config) error {
 	}
 	t.idle = newIdle(t.pub)
 	// The C tower passes its nodes' subscriptions on to nodes, whatever they are. Beacons are all a tower wants.
-	t.batch = zmqwire.NewBatch()
+	t.batch = zsock.NewBatch()
 	t.batch.Add(zmqwire.Subscription{Prefix: []byte(zmqwire.BeaconTopic)}.Append(nil))
 	if _, err := t.beacons.Send(t.batch); err != nil {
 		return fmt.Errorf("subscribe to beacons: %w", err)
 	}
-	t.poller, err = zmqwire.NewPoller(t.beacons, t.mesh)
+	t.poller, err = zsock.NewPoller(t.beacons, t.mesh)
 	return err
 }
 
-func bind(s *zmqwire.Socket, endpoint string) (string, error) {
+func bind(s *zsock.Socket, endpoint string) (string, error) {
 	bound, err := s.Bind(endpoint)
 	switch {
-	case errors.Is(err, zmqwire.ErrInUse):
+	case errors.Is(err, zsock.ErrInUse):
 		return "", fmt.Errorf("tower cannot bind %s: another program, perhaps another tower, uses it", endpoint)
 	case err != nil:
 		return "", fmt.Errorf("tower cannot %w (want tcp://interface:port, * for all interfaces)", err)
@@ -181,7 +183,7 @@ func (t *Tower) release() {
 	if t.poller != nil {
 		t.poller.Close()
 	}
-	for _, s := range []*zmqwire.Socket{t.beacons, t.mesh} {
+	for _, s := range []*zsock.Socket{t.beacons, t.mesh} {
 		if s != nil {
 			s.Close()
 		}

@@ -1,5 +1,6 @@
-// Package zmqwire is the wire: the nine messages of Dafka and their bytes, the sockets that move them in batches, and
-// the rules of the protocol that more than one kind of node follows (runs of records, order, fetching, answering).
+// Package zmqwire is the wire: the nine messages of Dafka and their bytes, beacons, subscriptions, addresses, endpoints, and
+// runs of records. It is plain Go and opens no socket. Package zsock below it has the sockets, package flow the rules that
+// more than one kind of node follows.
 //
 // The C programs (zeromq/dafka) are the authority for every byte; where they and RFC 46/DAFKA differ, they win.
 // WIRE.md describes the messages, the subscriptions and the discovery.

@@ -36,10 +36,10 @@ func TestFaultsAreCountedByReason(t *testing.T) {
 	// A beacon with a bad endpoint is a bad beacon.
 	_, err := ParseAnnouncement(frames("B", "A", "nonsense"))
 	f.Note(err)
-	f.Note(fmt.Errorf("wrapped: %w", ErrTooMany))
+	f.Note(fmt.Errorf("wrapped: %w", Fault("too_many_requests")))
 	f.Note(errors.New("of no kind"))
 	want := map[Fault]uint64{
-		ErrTruncated: 1, ErrUnterminated: 2, ErrVersion: 1, ErrBeacon: 1, ErrTooMany: 1, "other": 1,
+		ErrTruncated: 1, ErrUnterminated: 2, ErrVersion: 1, ErrBeacon: 1, Fault("too_many_requests"): 1, "other": 1,
 	}
 	counts := f.Counts()
 	if diff := cmp.Diff(want, counts); diff != "" {

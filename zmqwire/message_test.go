@@ -68,6 +68,13 @@ func encode(t testing.TB, m *Message) [][]byte {
 	return [][]byte{frame}
 }
 
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func readVectors(t testing.TB) []vector {
 	t.Helper()
 	text, err := os.ReadFile("testdata/c-dafka-messages.json")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // The measures of scale: what many partitions and much that is stored cost.
@@ -145,7 +146,7 @@ func workJoin(w *worker, c *cli.Context, config tower.NodeConfig) error {
 	met := make(chan error, c.Int("count"))
 	end := make(chan struct{})
 	for range c.Int("count") {
-		node, err := tower.Join(config, tower.Sockets{Publish: zmqwire.XPUB, Subscribe: []zmqwire.Options{{}}})
+		node, err := tower.Join(config, tower.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 		if err != nil {
 			return err
 		}
@@ -154,7 +155,7 @@ func workJoin(w *worker, c *cli.Context, config tower.NodeConfig) error {
 		}
 		nodes.Go(func() {
 			defer node.Close()
-			batch, subscriptions := zmqwire.NewBatch(), 0
+			batch, subscriptions := zsock.NewBatch(), 0
 			for {
 				ready, err := node.Wait(time.Second, func() bool { return false })
 				if err == nil && ready.Pub() {
@@ -202,10 +203,10 @@ func simulatedTopic(producer, topics int) string { return fmt.Sprintf("topic-%d"
 // workSimulate plays many producers: it sends their records in turn and waits for the ACK of each one's last.
 func workSimulate(w *worker, c *cli.Context, config tower.NodeConfig) error {
 	node, err := tower.Join(config, tower.Sockets{
-		Publish: zmqwire.PUB,
+		Publish: zsock.PUB,
 		// The queue is bounded in messages; records here are small.
-		Send:      zmqwire.Options{Patience: time.Second},
-		Subscribe: []zmqwire.Options{{ReceiveLimit: 1 << 20}},
+		Send:      zsock.Options{Patience: time.Second},
+		Subscribe: []zsock.Options{{ReceiveLimit: 1 << 20}},
 	})
 	if err != nil {
 		return err
@@ -226,7 +227,7 @@ func workSimulate(w *worker, c *cli.Context, config tower.NodeConfig) error {
 		byAddress[all[i].address] = all[i]
 	}
 	var (
-		received, out = zmqwire.NewBatch(), zmqwire.NewBatch()
+		received, out = zsock.NewBatch(), zsock.NewBatch()
 		message       zmqwire.Message
 		unacked       = 0 // producers with records that are not acked
 		record        = make([]byte, c.Int("size"))
@@ -344,7 +345,7 @@ func workSimulate(w *worker, c *cli.Context, config tower.NodeConfig) error {
 
 // workAskHeads reports how long a store takes to tell the heads of one topic, at the median of many times.
 func workAskHeads(w *worker, c *cli.Context, config tower.NodeConfig) error {
-	node, err := tower.Join(config, tower.Sockets{Publish: zmqwire.PUB, Subscribe: []zmqwire.Options{{}}})
+	node, err := tower.Join(config, tower.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		return err
 	}
@@ -352,7 +353,7 @@ func workAskHeads(w *worker, c *cli.Context, config tower.NodeConfig) error {
 	if err := node.Sub[0].Subscribe(string(byte(zmqwire.DirectHead)) + node.Address()); err != nil {
 		return err
 	}
-	batch := zmqwire.NewBatch()
+	batch := zsock.NewBatch()
 	ask := func(topic string) (time.Duration, error) {
 		batch.Reset()
 		err := batch.AddMessage(&zmqwire.Message{

@@ -21,6 +21,7 @@ import (
 	"github.com/godafka/dafka/store"
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // A worker is a process of a bench: one node, told what to do by lines on stdin, answering each with a line of JSON on
@@ -289,12 +290,12 @@ func workConsume(w *worker, c *cli.Context, node tower.NodeConfig) error {
 
 // workRawSend and workRawReceive are libzmq alone: what no node can be faster than.
 func workRawSend(w *worker, c *cli.Context, _ tower.NodeConfig) error {
-	context, err := zmqwire.NewContext()
+	context, err := zsock.NewContext()
 	if err != nil {
 		return err
 	}
 	defer context.Close(time.Minute)
-	socket, err := context.Open(zmqwire.XPUB, zmqwire.Options{Patience: time.Minute})
+	socket, err := context.Open(zsock.XPUB, zsock.Options{Patience: time.Minute})
 	if err != nil {
 		return err
 	}
@@ -306,7 +307,7 @@ func workRawSend(w *worker, c *cli.Context, _ tower.NodeConfig) error {
 	w.say(workerReport{Endpoint: endpoint})
 	w.told()
 	// The subscription arrives through the socket.
-	batch := zmqwire.NewBatch()
+	batch := zsock.NewBatch()
 	for batch.Len() == 0 {
 		if err := socket.Drain(batch); err != nil {
 			return err
@@ -331,17 +332,17 @@ func workRawSend(w *worker, c *cli.Context, _ tower.NodeConfig) error {
 }
 
 func workRawReceive(w *worker, c *cli.Context, _ tower.NodeConfig) error {
-	context, err := zmqwire.NewContext()
+	context, err := zsock.NewContext()
 	if err != nil {
 		return err
 	}
 	defer context.Close(time.Minute)
-	socket, err := context.Open(zmqwire.SUB, zmqwire.Options{})
+	socket, err := context.Open(zsock.SUB, zsock.Options{})
 	if err != nil {
 		return err
 	}
 	defer socket.Close()
-	poller, err := zmqwire.NewPoller(socket)
+	poller, err := zsock.NewPoller(socket)
 	if err != nil {
 		return err
 	}
@@ -350,7 +351,7 @@ func workRawReceive(w *worker, c *cli.Context, _ tower.NodeConfig) error {
 		return err
 	}
 	w.say(workerReport{})
-	batch := zmqwire.NewBatch()
+	batch := zsock.NewBatch()
 	var begin time.Time
 	for got := 0; got < c.Int("count"); got += batch.Len() {
 		if _, err := poller.Wait(10*time.Second, func() bool { return false }); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/tower"
-	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // readConfigOf gives what a command line makes readConfig read, and its error.
@@ -174,7 +174,7 @@ func TestLimitsByDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := tower.Join(tower.NodeConfig{Bind: "tcp://127.0.0.1:*"}, tower.Sockets{Publish: zmqwire.XPUB})
+	node, err := tower.Join(tower.NodeConfig{Bind: "tcp://127.0.0.1:*"}, tower.Sockets{Publish: zsock.XPUB})
 	if err != nil {
 		t.Fatal(err)
 	}

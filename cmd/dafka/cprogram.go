@@ -16,6 +16,7 @@ import (
 	"github.com/godafka/dafka/store"
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // cPrograms are the programs of C Dafka. Called by one of their names, through a link, this program is that one.
@@ -236,7 +237,7 @@ func perfArgs(c *cli.Context) (count, size int, err error) {
 		return 0, 0, wrong(c, "count %q: want a number from 1 on", c.Args().Get(0))
 	}
 	size, err = strconv.Atoi(c.Args().Get(1))
-	if err != nil || size < 0 || size > zmqwire.DefaultMaxFrame {
+	if err != nil || size < 0 || size > zsock.DefaultMaxFrame {
 		return 0, 0, wrong(c, "size %q: want a number of bytes, 1 GiB at most", c.Args().Get(1))
 	}
 	return count, size, nil

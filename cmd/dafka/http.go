@@ -21,6 +21,7 @@ import (
 	"github.com/godafka/dafka/interop/dafkametrics"
 	"github.com/godafka/dafka/store"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // Over HTTP an operator sees how the nodes of this process are doing: /metrics, /healthz, /readyz and /debug/pprof. All
@@ -249,7 +250,7 @@ func lacks(s store.Stats) (reasons []string) {
 func (n nodes) collectors() []prometheus.Collector {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "dafka_build_info", Help: "The versions of this program and of libzmq; always 1.",
-		ConstLabels: prometheus.Labels{"version": version(), "libzmq": zmqwire.LibraryVersion()},
+		ConstLabels: prometheus.Labels{"version": version(), "libzmq": zsock.LibraryVersion()},
 	})
 	build.Set(1)
 	all := []prometheus.Collector{build}

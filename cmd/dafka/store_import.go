@@ -13,6 +13,7 @@ import (
 	"github.com/godafka/dafka/consumer"
 	"github.com/godafka/dafka/store"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // storeExportCommand is `dafka store export`: what a store holds of a topic becomes output.
@@ -126,7 +127,7 @@ func importLines(c *cli.Context, file, dir string) error {
 			return err
 		}
 		counted := &readCounter{Reader: in}
-		from := &objects{r: newReader(ctx, counted), most: zmqwire.DefaultMaxFrame}
+		from := &objects{r: newReader(ctx, counted), most: zsock.DefaultMaxFrame}
 		for {
 			o, err := from.next()
 			if err == io.EOF {

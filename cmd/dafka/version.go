@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // versionCommand is `dafka version`, and `dafka --version`: what to write into a bug report.
@@ -31,7 +31,7 @@ func versionCommand() *cli.Command {
 
 func printVersions() error {
 	_, err := fmt.Fprintf(os.Stdout, "dafka %s\ngo %s\nlibzmq %s\n",
-		version(), strings.TrimPrefix(runtime.Version(), "go"), zmqwire.LibraryVersion())
+		version(), strings.TrimPrefix(runtime.Version(), "go"), zsock.LibraryVersion())
 	return err
 }
 

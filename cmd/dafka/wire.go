@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // wireCommand is `dafka wire`: messages between the bytes of their frames and JSON, a line each.
@@ -44,7 +45,7 @@ func wireCommand() *cli.Command {
 }
 
 // mostWireLine is the length of the longest line of a message, which takes two digits for each of its bytes.
-const mostWireLine = zmqwire.DefaultMaxFrame
+const mostWireLine = zsock.DefaultMaxFrame
 
 // translate prints what become makes of each line of the input, or why it cannot.
 func translate(c *cli.Context, become func(line []byte) (any, error)) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // Comparison is what stores gave of one partition.
@@ -42,7 +43,7 @@ func Compare(ctx context.Context, config Config, topics ...string) ([]Comparison
 
 // OpenComparing is Open, for a survey that will Compare: it takes frames as large as records are.
 func OpenComparing(config Config) (*Survey, error) {
-	return open(config, zmqwire.Options{}, zmqwire.DirectRecord, zmqwire.GetHeads)
+	return open(config, zsock.Options{}, zmqwire.DirectRecord, zmqwire.GetHeads)
 }
 
 // Compare asks all stores for the records that two or more of them hold, and compares everything that they give. topics
@@ -81,7 +82,7 @@ type comparison struct {
 	active  map[partitionName]*compared
 	done    []*compared
 	seed    maphash.Seed
-	out     *zmqwire.Batch
+	out     *zsock.Batch
 }
 
 // compared is one partition in a comparison.
@@ -113,7 +114,7 @@ type comparedStore struct {
 
 func newComparison(s *Survey, topics []string) *comparison {
 	c := &comparison{
-		Survey: s, active: make(map[partitionName]*compared), seed: maphash.MakeSeed(), out: zmqwire.NewBatch(),
+		Survey: s, active: make(map[partitionName]*compared), seed: maphash.MakeSeed(), out: zsock.NewBatch(),
 	}
 	stores := s.picture.stores()
 	for _, name := range s.names() {

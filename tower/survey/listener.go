@@ -7,6 +7,7 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // Listener is a node that only receives. It has one socket for each member, because messages do not name their sender.
@@ -14,11 +15,11 @@ import (
 type Listener struct {
 	node     *tower.Node
 	log      *slog.Logger
-	options  zmqwire.Options
+	options  zsock.Options
 	prefixes []string // what it subscribes to at each member
-	context  *zmqwire.Context
+	context  *zsock.Context
 	ears     map[string]*ear // by what they are connected to
-	received *zmqwire.Batch
+	received *zsock.Batch
 	full     bool // there are more members than sockets, and the log has it
 
 	// subscribed is called with each subscription that arrives, and receive with each message. Their arguments are valid
@@ -29,7 +30,7 @@ type Listener struct {
 
 // ear is the connection to one member.
 type ear struct {
-	socket *zmqwire.Socket
+	socket *zsock.Socket
 	member tower.Member
 }
 
@@ -42,7 +43,7 @@ const turnInterval = 10 * time.Millisecond
 func Listen(
 	node tower.NodeConfig, prefixes []string, receive func(from tower.Member, frames [][]byte),
 ) (*Listener, error) {
-	l, err := listen(node, zmqwire.Options{}, func(string) []string { return prefixes })
+	l, err := listen(node, zsock.Options{}, func(string) []string { return prefixes })
 	if err != nil {
 		return nil, err
 	}
@@ -52,16 +53,16 @@ func Listen(
 
 // listen is Listen. prefixes returns the subscriptions, given the listener's address, besides the heads that are sent
 // to it: from these others see that a node has connected.
-func listen(node tower.NodeConfig, options zmqwire.Options, prefixes func(own string) []string) (*Listener, error) {
-	l := &Listener{log: node.Logger, options: options, ears: make(map[string]*ear), received: zmqwire.NewBatch()}
+func listen(node tower.NodeConfig, options zsock.Options, prefixes func(own string) []string) (*Listener, error) {
+	l := &Listener{log: node.Logger, options: options, ears: make(map[string]*ear), received: zsock.NewBatch()}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	if l.context, err = zmqwire.NewContext(); err != nil {
+	if l.context, err = zsock.NewContext(); err != nil {
 		return nil, err
 	}
-	if l.node, err = tower.Join(node, tower.Sockets{Publish: zmqwire.XPUB}); err != nil {
+	if l.node, err = tower.Join(node, tower.Sockets{Publish: zsock.XPUB}); err != nil {
 		l.context.Close(0)
 		return nil, err
 	}
@@ -145,7 +146,7 @@ func (l *Listener) follow() error {
 			e.member = m
 			continue
 		}
-		socket, err := l.context.Open(zmqwire.SUB, l.options)
+		socket, err := l.context.Open(zsock.SUB, l.options)
 		if err != nil {
 			// libzmq has a limit; to receive from most of a cluster is better than to receive nothing.
 			if !l.full {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // Config says which cluster is surveyed, and when an answer is complete. The zero value surveys the cluster of the
@@ -41,7 +42,7 @@ const (
 )
 
 // headFrame bounds what is received where no content is.
-var headFrame = zmqwire.Options{MaxFrame: 64 << 10}
+var headFrame = zsock.Options{MaxFrame: 64 << 10}
 
 // Survey is a node that looks on. All methods but Connected belong to one goroutine.
 type Survey struct {
@@ -70,7 +71,7 @@ func Open(config Config) (*Survey, error) { return open(config, headFrame) }
 
 // open is Open. options are those of the sockets that receive, and answers the kinds of answers they receive besides
 // heads.
-func open(config Config, options zmqwire.Options, answers ...zmqwire.Kind) (*Survey, error) {
+func open(config Config, options zsock.Options, answers ...zmqwire.Kind) (*Survey, error) {
 	if config.MinStores == 0 {
 		config.MinStores = 1
 	}

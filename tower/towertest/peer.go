@@ -10,6 +10,7 @@ import (
 
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // WaitAtMost bounds each wait of these tests. What they wait for takes milliseconds, unless the machine is busy.
@@ -52,7 +53,7 @@ type Peer struct {
 	done    chan struct{}
 
 	mu            sync.Mutex
-	posted        *zmqwire.Batch
+	posted        *zsock.Batch
 	messages      []*zmqwire.Message
 	subscriptions []string
 	deaf, ended   bool
@@ -62,24 +63,24 @@ type Peer struct {
 // everything at once when there are none: then to hear anything of a node means to miss nothing that it says later.
 func Join(t testing.TB, tw *tower.Tower, address string, respond func(p *Peer, m *zmqwire.Message), prefixes ...string) *Peer {
 	t.Helper()
-	return JoinReading(t, tw, address, zmqwire.Options{}, respond, prefixes...)
+	return JoinReading(t, tw, address, zsock.Options{}, respond, prefixes...)
 }
 
 // JoinReading is Join with the options of the socket that the peer reads from.
 func JoinReading(
-	t testing.TB, tw *tower.Tower, address string, options zmqwire.Options, respond func(p *Peer, m *zmqwire.Message), prefixes ...string,
+	t testing.TB, tw *tower.Tower, address string, options zsock.Options, respond func(p *Peer, m *zmqwire.Message), prefixes ...string,
 ) *Peer {
 	t.Helper()
 	config := At(tw)
 	config.Address = address
 	node, err := tower.Join(config, tower.Sockets{
-		Publish: zmqwire.XPUB, Send: zmqwire.Options{SendLimit: 1 << 20},
-		Subscribe: []zmqwire.Options{options}, Linger: time.Second,
+		Publish: zsock.XPUB, Send: zsock.Options{SendLimit: 1 << 20},
+		Subscribe: []zsock.Options{options}, Linger: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Peer{t: t, node: node, done: make(chan struct{}), posted: zmqwire.NewBatch()}
+	p := &Peer{t: t, node: node, done: make(chan struct{}), posted: zsock.NewBatch()}
 	if respond != nil {
 		p.respond = func(m *zmqwire.Message) { respond(p, m) }
 	}
@@ -111,7 +112,7 @@ func (p *Peer) End() {
 
 func (p *Peer) run() {
 	defer close(p.done)
-	received, out := zmqwire.NewBatch(), zmqwire.NewBatch()
+	received, out := zsock.NewBatch(), zsock.NewBatch()
 	for ended := false; !ended; {
 		_, err := p.node.Wait(time.Second, p.work)
 		p.mu.Lock()
@@ -143,7 +144,7 @@ func (p *Peer) work() bool {
 	return p.posted.Len() > 0 || p.ended
 }
 
-func (p *Peer) hearSubscriptions(received *zmqwire.Batch) error {
+func (p *Peer) hearSubscriptions(received *zsock.Batch) error {
 	if err := p.node.Pub.Drain(received); err != nil {
 		return err
 	}
@@ -163,7 +164,7 @@ func (p *Peer) hearSubscriptions(received *zmqwire.Batch) error {
 	return nil
 }
 
-func (p *Peer) hearMessages(received *zmqwire.Batch) error {
+func (p *Peer) hearMessages(received *zsock.Batch) error {
 	if err := p.node.Sub[0].Drain(received); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package zmqwire
+package zsock
 
 // #cgo pkg-config: libzmq
 // #cgo CFLAGS: -O2 -Wall -Wextra
@@ -24,6 +24,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/godafka/dafka/zmqwire"
 	"github.com/pebbe/zmq4"
 )
 
@@ -281,7 +282,7 @@ func (s *Socket) PeerAddress() netip.Addr {
 // the host it listens for IPv6 and IPv4, for IPv4 alone where the machine has no IPv6. What is queued for those who connect outlives the socket (Context.Close), unlike what is queued for a peer that
 // the socket connects to, which may never be there.
 func (s *Socket) Bind(endpoint string) (string, error) {
-	if _, err := ParseListenEndpoint(endpoint); err != nil {
+	if _, err := zmqwire.ParseListenEndpoint(endpoint); err != nil {
 		return "", fmt.Errorf("bind %s: %w", endpoint, err)
 	}
 	bind := func(c *C.char) (rc C.int, err error) { rc, err = C.zmq_bind(s.c.zmq, c); return }
@@ -308,7 +309,7 @@ func (s *Socket) Bind(endpoint string) (string, error) {
 // Connect begins to connect and returns at once; libzmq tries again by itself until Disconnect. The host must be an IP
 // literal: libzmq resolves names in its only I/O thread, which then serves nobody for half a minute.
 func (s *Socket) Connect(endpoint string) error {
-	if _, err := ParseEndpoint(endpoint); err != nil {
+	if _, err := zmqwire.ParseEndpoint(endpoint); err != nil {
 		return fmt.Errorf("connect %s: %w", endpoint, err)
 	}
 	connect := func(c *C.char) (rc C.int, err error) { rc, err = C.zmq_connect(s.c.zmq, c); return }
@@ -436,7 +437,7 @@ func (s *Socket) Send(b *Batch) (int, error) {
 // SendRun sends the records from..to-1 of a run, each behind the header (AppendRunHeader) and its sequence, and returns
 // how many it sent. Fewer than asked for, even none, means that a peer's queue is full, which only happens while Refuse
 // is on, or that the load has no room (nil has); with wait, for as long as the socket's patience.
-func (s *Socket) SendRun(header []byte, run *Run, from, to int, load *Load, wait bool) (int, error) {
+func (s *Socket) SendRun(header []byte, run *zmqwire.Run, from, to int, load *Load, wait bool) (int, error) {
 	if from >= to {
 		return 0, nil
 	}

@@ -1,7 +1,9 @@
-package zmqwire
+package flow
 
 import (
 	"fmt"
+	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 	"math"
 	"net/netip"
 	"slices"
@@ -9,7 +11,7 @@ import (
 )
 
 // ErrTooMany is the reason to drop a FETCH. Its requester asks again, as everybody does on this wire.
-const ErrTooMany Fault = "too_many_requests"
+const ErrTooMany zmqwire.Fault = "too_many_requests"
 
 // Answers is what one node has been asked for and not yet sent: a cursor for each requester and partition, and turns
 // among the peers, so that one that asks for much, under however many addresses, or takes it slowly, costs the others
@@ -22,7 +24,7 @@ type Answers struct {
 	// requester that reads takes its bytes at once, so they are used up by those that do not.
 	MaxPeerBytes, MaxBytes int64
 
-	load       *Load // of all requesters
+	load       *zsock.Load // of all requesters
 	peers      []*asker
 	requesters map[requesterKey]*requester
 	cursors    map[cursorKey]*Cursor
@@ -46,7 +48,7 @@ type asker struct {
 // requester is a node that has asked; its partitions take turns among themselves.
 type requester struct {
 	requesterKey
-	load    *Load
+	load    *zsock.Load
 	handed  map[partitionKey]uint64 // before which records may be on their way
 	cursors []*Cursor
 	turn    int
@@ -57,8 +59,8 @@ type Cursor struct {
 	Topic     string
 	Requester string
 	Partition string
-	Header    []byte // of the records sent (AppendRunHeader)
-	Load      *Load  // of the requester
+	Header    []byte      // of the records sent (AppendRunHeader)
+	Load      *zsock.Load // of the requester
 
 	from      netip.AddrPort
 	next, end uint64 // the next record to send, and the one after the last asked for
@@ -80,7 +82,7 @@ func (a *Answers) Len() int { return len(a.cursors) }
 // Add takes a FETCH. A request for what is being sent already changes nothing: what was handed to libzmq arrives, or
 // the connection is gone and the request comes again. One that goes on where the last one ends extends it. The error
 // wraps ErrTooMany: it was not taken. from is the connection by which it came (Batch.Origin).
-func (a *Answers) Add(fetch *Message, from netip.AddrPort) error {
+func (a *Answers) Add(fetch *zmqwire.Message, from netip.AddrPort) error {
 	first, end := fetch.Sequence, fetch.Sequence+uint64(fetch.Count)
 	if end < first {
 		end = 1<<64 - 1
@@ -96,7 +98,7 @@ func (a *Answers) Add(fetch *Message, from netip.AddrPort) error {
 	if a.cursors == nil {
 		a.cursors = make(map[cursorKey]*Cursor)
 		a.requesters = make(map[requesterKey]*requester)
-		a.load = NewLoad(orUnbounded(a.MaxBytes), nil)
+		a.load = zsock.NewLoad(orUnbounded(a.MaxBytes), nil)
 		a.shares = NewShares(a.MaxRequests)
 	}
 	if !a.shares.Take(from) {
@@ -112,7 +114,7 @@ func (a *Answers) Add(fetch *Message, from netip.AddrPort) error {
 	}
 	c := &Cursor{
 		Topic: key.topic, Requester: key.address, Partition: key.partition,
-		Header: AppendRunHeader(nil, DirectRecord, key.address, key.partition, key.topic),
+		Header: zmqwire.AppendRunHeader(nil, zmqwire.DirectRecord, key.address, key.partition, key.topic),
 		Load:   r.load,
 		from:   from,
 		next:   first, end: end,
@@ -127,7 +129,7 @@ func (a *Answers) requester(key requesterKey) *requester {
 		return r
 	}
 	r := &requester{
-		requesterKey: key, load: NewLoad(orUnbounded(a.MaxPeerBytes), a.load), handed: make(map[partitionKey]uint64),
+		requesterKey: key, load: zsock.NewLoad(orUnbounded(a.MaxPeerBytes), a.load), handed: make(map[partitionKey]uint64),
 	}
 	a.requesters[key] = r
 	if key.from.IsValid() {
@@ -156,8 +158,8 @@ func orUnbounded(bytes int64) int64 {
 // It returns whether a record was sent or an answer ended: if not although Len is not 0, no requester has room.
 func (a *Answers) Serve(
 	now time.Time,
-	read func(*Cursor) *Run,
-	send func(c *Cursor, run *Run, from, to int) int,
+	read func(*Cursor) *zmqwire.Run,
+	send func(c *Cursor, run *zmqwire.Run, from, to int) int,
 	done func(*Cursor),
 ) (moved bool) {
 	offered, taken := false, false

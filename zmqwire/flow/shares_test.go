@@ -1,7 +1,8 @@
-package zmqwire
+package flow
 
 import (
 	"fmt"
+	"github.com/godafka/dafka/zmqwire"
 	"net/netip"
 	"slices"
 	"testing"
@@ -112,7 +113,7 @@ func TestAnswersTakeTurnsAmongPeers(t *testing.T) {
 	if err := a.Add(fetch("honest", "topic", "p", 0, 40), endpoint(2)); err != nil {
 		t.Fatal(err)
 	}
-	run := &Run{}
+	run := &zmqwire.Run{}
 	run.Reset(0)
 	for i := range 10 {
 		run.Append(fmt.Append(nil, i))
@@ -120,8 +121,8 @@ func TestAnswersTakeTurnsAmongPeers(t *testing.T) {
 	turns, ended := make(map[string]int), false
 	for range 4 {
 		a.Serve(time.Time{},
-			func(c *Cursor) *Run { run.First = c.Next(); return run },
-			func(c *Cursor, _ *Run, from, to int) int { turns[c.Requester]++; return to - from },
+			func(c *Cursor) *zmqwire.Run { run.First = c.Next(); return run },
+			func(c *Cursor, _ *zmqwire.Run, from, to int) int { turns[c.Requester]++; return to - from },
 			func(c *Cursor) { ended = ended || c.Requester == "honest" })
 	}
 	if turns["honest"] != 4 || len(turns) != 5 || !ended {
@@ -129,7 +130,7 @@ func TestAnswersTakeTurnsAmongPeers(t *testing.T) {
 	}
 	// Who is answered, and has taken all, is forgotten.
 	for range 100 * most {
-		a.Serve(time.Time{}, func(*Cursor) *Run { return nil }, nil, func(*Cursor) {})
+		a.Serve(time.Time{}, func(*Cursor) *zmqwire.Run { return nil }, nil, func(*Cursor) {})
 	}
 	if a.Len() != 0 || len(a.requesters) != 0 || len(a.peers) != 0 || a.shares.Total() != 0 {
 		t.Errorf("left: %d requests, %d requesters, %d peers, %d shares", a.Len(), len(a.requesters), len(a.peers), a.shares.Total())

@@ -1,9 +1,10 @@
-package zmqwire
+package zsock
 
 // #include "socket.h"
 import "C"
 
 import (
+	"github.com/godafka/dafka/zmqwire"
 	"net/netip"
 	"syscall"
 )
@@ -67,7 +68,7 @@ func (b *Batch) Add(frames ...[]byte) {
 }
 
 // AddMessage appends a message, encoded. An error (see Message.Append) leaves the batch as it was.
-func (b *Batch) AddMessage(m *Message) error {
+func (b *Batch) AddMessage(m *zmqwire.Message) error {
 	start := len(b.bytes)
 	var err error
 	if b.bytes, err = m.Append(b.bytes); err != nil {

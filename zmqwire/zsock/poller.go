@@ -1,4 +1,4 @@
-package zmqwire
+package zsock
 
 // #include <stdlib.h>
 // #include "socket.h"

@@ -1,4 +1,4 @@
-package zmqwire
+package zsock
 
 // #include "socket.h"
 import "C"

@@ -1,10 +1,11 @@
-package zmqwire
+package zsock
 
 import (
 	"bytes"
 	"errors"
 	"testing"
 
+	"github.com/godafka/dafka/zmqwire"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -13,15 +14,15 @@ func TestBatchGivesWhatWasAdded(t *testing.T) {
 	for _, message := range shapes() {
 		b.Add(message...)
 	}
-	record := Message{
-		Kind: Record, Routing: []byte("t"), Address: []byte("a"), Subject: []byte("t"), Sequence: 7, Content: []byte("content"),
+	record := zmqwire.Message{
+		Kind: zmqwire.Record, Routing: []byte("t"), Address: []byte("a"), Subject: []byte("t"), Sequence: 7, Content: []byte("content"),
 	}
 	must(t, b.AddMessage(&record))
-	head := Message{Kind: Head, Routing: []byte("t"), Address: []byte("a"), Subject: []byte("t"), Sequence: 7}
+	head := zmqwire.Message{Kind: zmqwire.Head, Routing: []byte("t"), Address: []byte("a"), Subject: []byte("t"), Sequence: 7}
 	must(t, b.AddMessage(&head))
 	// A message that cannot be sent must leave nothing that would be sent with its neighbours.
-	if err := b.AddMessage(&Message{Kind: Record, Routing: bytes.Repeat([]byte("n"), 256)}); !errors.Is(err, ErrName) {
-		t.Errorf("error %v, want %v", err, ErrName)
+	if err := b.AddMessage(&zmqwire.Message{Kind: zmqwire.Record, Routing: bytes.Repeat([]byte("n"), 256)}); !errors.Is(err, zmqwire.ErrName) {
+		t.Errorf("error %v, want %v", err, zmqwire.ErrName)
 	}
 	b.Add([]byte("behind"))
 	want := append(shapes(), encode(t, &record), encode(t, &head), frames("behind"))

@@ -1,4 +1,4 @@
-package zmqwire
+package flow
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godafka/dafka/zmqwire"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -37,8 +38,8 @@ type stream struct {
 	taker
 	contents []string // all that will ever be
 	emitted  uint64
-	runs     []*Run // what was emitted
-	known    uint64 // what the taker has heard of
+	runs     []*zmqwire.Run // what was emitted
+	known    uint64         // what the taker has heard of
 	early    map[uint64]bool
 	flying   uint64    // records before it were asked for
 	awaited  time.Time // since when the next of them is awaited
@@ -62,7 +63,7 @@ func newModel(seed uint64) *model {
 		// Each gap takes a round trip, so there must not be too many of them.
 		partitions, records, m.loss = 1, 3*blockRecords, m.loss/20
 	case 6, 7, 8, 9, 10:
-		records, size = 1+m.IntN(30), RunBytes
+		records, size = 1+m.IntN(30), zmqwire.RunBytes
 	}
 	for i := range partitions {
 		address := fmt.Sprint("partition ", i)
@@ -97,7 +98,7 @@ func (m *model) send(arrive func()) {
 func (m *model) emit(s *stream) {
 	sequence, content := s.emitted, s.contents[s.emitted]
 	if len(s.runs) == 0 || s.runs[len(s.runs)-1].Full(len(content)) {
-		s.runs = append(s.runs, &Run{First: sequence})
+		s.runs = append(s.runs, &zmqwire.Run{First: sequence})
 	}
 	s.runs[len(s.runs)-1].Append([]byte(content))
 	s.emitted++
@@ -155,9 +156,9 @@ func (m *model) answer() {
 	room := m.IntN(500)
 	m.answers.Serve(
 		m.now,
-		func(c *Cursor) *Run {
+		func(c *Cursor) *zmqwire.Run {
 			runs := m.partitions[c.Partition].runs
-			i, _ := slices.BinarySearchFunc(runs, c.Next(), func(run *Run, next uint64) int {
+			i, _ := slices.BinarySearchFunc(runs, c.Next(), func(run *zmqwire.Run, next uint64) int {
 				if run.End() <= next {
 					return -1
 				}
@@ -168,13 +169,13 @@ func (m *model) answer() {
 			}
 			return runs[i]
 		},
-		func(c *Cursor, run *Run, from, to int) int {
+		func(c *Cursor, run *zmqwire.Run, from, to int) int {
 			var frames [2][]byte
 			to = min(to, from+room)
 			for i := from; i < to; i++ {
 				sequence := run.First + uint64(i)
 				frames[0], frames[1] = appendSequence(c.Header, sequence), run.Content(i)
-				var d Message
+				var d zmqwire.Message
 				if err := d.Decode(frames[:]); err != nil || d.Sequence != sequence {
 					m.fail("a direct record of sequence %d, not %d: %v", d.Sequence, sequence, err)
 				}

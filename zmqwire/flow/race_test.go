@@ -1,6 +1,6 @@
 //go:build race
 
-package zmqwire
+package flow
 
 // The race detector makes a simulation ten times slower, and it has one goroutine.
 func init() { simulations = 500 }

@@ -1,4 +1,4 @@
-package zmqwire
+package flow
 
 import (
 	"errors"
@@ -9,22 +9,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/zsock"
 	"github.com/google/go-cmp/cmp"
 )
 
-func fetch(requester, topic, partition string, first uint64, count uint32) *Message {
-	return &Message{
-		Kind: Fetch, Routing: []byte(partition), Address: []byte(requester), Subject: []byte(topic),
+func fetch(requester, topic, partition string, first uint64, count uint32) *zmqwire.Message {
+	return &zmqwire.Message{
+		Kind: zmqwire.Fetch, Routing: []byte(partition), Address: []byte(requester), Subject: []byte(topic),
 		Sequence: first, Count: count,
 	}
 }
 
 // shelf is a partition's records in runs of ten, as a store would find them: record i of partition p is "p/i".
-func shelf(partition string, n int) []*Run {
-	var runs []*Run
+func shelf(partition string, n int) []*zmqwire.Run {
+	var runs []*zmqwire.Run
 	for i := range n {
 		if i%10 == 0 {
-			runs = append(runs, &Run{First: uint64(i)})
+			runs = append(runs, &zmqwire.Run{First: uint64(i)})
 		}
 		runs[len(runs)-1].Append([]byte(fmt.Sprintf("%s/%d", partition, i)))
 	}
@@ -34,7 +36,7 @@ func shelf(partition string, n int) []*Run {
 // served is what one node sends in answer, turn by turn.
 type served struct {
 	Answers
-	shelves map[string][]*Run
+	shelves map[string][]*zmqwire.Run
 	room    map[string]int // how many records a requester's queue still takes; absent: all
 	sent    []string       // "requester<partition/sequence", with the partition's content
 	done    []string       // "requester<partition: next"
@@ -44,19 +46,19 @@ func (s *served) turn(t *testing.T) (moved bool) {
 	t.Helper()
 	return s.Serve(
 		time.Now(),
-		func(c *Cursor) *Run {
+		func(c *Cursor) *zmqwire.Run {
 			runs := s.shelves[c.Partition]
 			if i := c.Next() / 10; i < uint64(len(runs)) && c.Next() < runs[i].End() {
 				return runs[i]
 			}
 			return nil
 		},
-		func(c *Cursor, run *Run, from, to int) int {
-			var m Message
+		func(c *Cursor, run *zmqwire.Run, from, to int) int {
+			var m zmqwire.Message
 			frame := append(slices.Clone(c.Header), "\x00\x00\x00\x00\x00\x00\x00\x00"...)
 			must(t, m.Decode([][]byte{frame, nil}))
 			requester := string(m.Routing)
-			if m.Kind != DirectRecord || string(m.Subject) != "topic" {
+			if m.Kind != zmqwire.DirectRecord || string(m.Subject) != "topic" {
 				t.Errorf("sent %+v", m)
 			}
 			if room, ok := s.room[requester]; ok {
@@ -100,37 +102,37 @@ func answered(requester, partition string, first, n int) []string {
 func TestAnswers(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		fetch []*Message
+		fetch []*zmqwire.Message
 		sent  []string
 		done  []string
 	}{
-		{"one record", []*Message{fetch("r", "topic", "p", 5, 1)}, answered("r", "p", 5, 1), []string{"r<p: 6"}},
-		{"some runs", []*Message{fetch("r", "topic", "p", 5, 30)}, answered("r", "p", 5, 30), []string{"r<p: 35"}},
-		{"to the end of a run", []*Message{fetch("r", "topic", "p", 5, 5)}, answered("r", "p", 5, 5), []string{"r<p: 10"}},
-		{"none", []*Message{fetch("r", "topic", "p", 5, 0)}, nil, []string{"r<p: 5"}},
-		{"more than there are", []*Message{fetch("r", "topic", "p", 95, 1<<32-1)}, answered("r", "p", 95, 5), []string{"r<p: 100"}},
-		{"beyond the end", []*Message{fetch("r", "topic", "p", 100, 10)}, nil, []string{"r<p: 100"}},
-		{"beyond all sequences", []*Message{fetch("r", "topic", "p", 1<<64-1, 1<<32-1)}, nil, []string{"r<p: 18446744073709551615"}},
-		{"unknown partition", []*Message{fetch("r", "topic", "q", 0, 10)}, nil, []string{"r<q: 0"}},
+		{"one record", []*zmqwire.Message{fetch("r", "topic", "p", 5, 1)}, answered("r", "p", 5, 1), []string{"r<p: 6"}},
+		{"some runs", []*zmqwire.Message{fetch("r", "topic", "p", 5, 30)}, answered("r", "p", 5, 30), []string{"r<p: 35"}},
+		{"to the end of a run", []*zmqwire.Message{fetch("r", "topic", "p", 5, 5)}, answered("r", "p", 5, 5), []string{"r<p: 10"}},
+		{"none", []*zmqwire.Message{fetch("r", "topic", "p", 5, 0)}, nil, []string{"r<p: 5"}},
+		{"more than there are", []*zmqwire.Message{fetch("r", "topic", "p", 95, 1<<32-1)}, answered("r", "p", 95, 5), []string{"r<p: 100"}},
+		{"beyond the end", []*zmqwire.Message{fetch("r", "topic", "p", 100, 10)}, nil, []string{"r<p: 100"}},
+		{"beyond all sequences", []*zmqwire.Message{fetch("r", "topic", "p", 1<<64-1, 1<<32-1)}, nil, []string{"r<p: 18446744073709551615"}},
+		{"unknown partition", []*zmqwire.Message{fetch("r", "topic", "q", 0, 10)}, nil, []string{"r<q: 0"}},
 		{
-			"the same twice", []*Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 5, 20)},
+			"the same twice", []*zmqwire.Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 5, 20)},
 			answered("r", "p", 5, 20), []string{"r<p: 25"},
 		}, {
-			"part of it again", []*Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 7, 2)},
+			"part of it again", []*zmqwire.Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 7, 2)},
 			answered("r", "p", 5, 20), []string{"r<p: 25"},
 		}, {
-			"the next block", []*Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 25, 20)},
+			"the next block", []*zmqwire.Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 25, 20)},
 			answered("r", "p", 5, 40), []string{"r<p: 45"},
 		}, {
-			"overlapping", []*Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 15, 20)},
+			"overlapping", []*zmqwire.Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 15, 20)},
 			answered("r", "p", 5, 30), []string{"r<p: 35"},
 		}, {
 			// Who asks behind a hole has what lies in it.
-			"behind a hole", []*Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 50, 20)},
+			"behind a hole", []*zmqwire.Message{fetch("r", "topic", "p", 5, 20), fetch("r", "topic", "p", 50, 20)},
 			answered("r", "p", 50, 20), []string{"r<p: 70"},
 		},
 	} {
-		s := served{shelves: map[string][]*Run{"p": shelf("p", 100)}}
+		s := served{shelves: map[string][]*zmqwire.Run{"p": shelf("p", 100)}}
 		for _, f := range test.fetch {
 			if err := s.Add(f, netip.AddrPort{}); err != nil {
 				t.Errorf("%s: %v", test.name, err)
@@ -151,7 +153,7 @@ func TestAnswers(t *testing.T) {
 
 // A request that comes while its records are under way repeats nothing and extends what is left.
 func TestAnswersWhileUnderWay(t *testing.T) {
-	s := served{shelves: map[string][]*Run{"p": shelf("p", 100)}}
+	s := served{shelves: map[string][]*zmqwire.Run{"p": shelf("p", 100)}}
 	s.Add(fetch("r", "topic", "p", 0, 30), netip.AddrPort{})
 	s.turn(t) // 0 to 9
 	s.Add(fetch("r", "topic", "p", 0, 30), netip.AddrPort{})
@@ -171,7 +173,7 @@ func TestAnswersWhileUnderWay(t *testing.T) {
 }
 
 func TestAnswersTakeTurns(t *testing.T) {
-	s := served{shelves: map[string][]*Run{"p": shelf("p", 1000), "q": shelf("q", 1000)}}
+	s := served{shelves: map[string][]*zmqwire.Run{"p": shelf("p", 1000), "q": shelf("q", 1000)}}
 	// The first asks for much and in two partitions, the others for little, later.
 	s.Add(fetch("greedy", "topic", "p", 0, 1000), netip.AddrPort{})
 	s.Add(fetch("greedy", "topic", "q", 0, 1000), netip.AddrPort{})
@@ -196,7 +198,7 @@ func TestAnswersTakeTurns(t *testing.T) {
 
 func TestAnswersDoNotWaitForAStalledRequester(t *testing.T) {
 	s := served{
-		shelves: map[string][]*Run{"p": shelf("p", 100), "q": shelf("q", 100)},
+		shelves: map[string][]*zmqwire.Run{"p": shelf("p", 100), "q": shelf("q", 100)},
 		room:    map[string]int{"stalled": 3},
 	}
 	s.Add(fetch("stalled", "topic", "p", 0, 100), netip.AddrPort{})
@@ -232,7 +234,7 @@ func TestAnswersDoNotWaitForAStalledRequester(t *testing.T) {
 
 // A record that is gone, or cannot be read, ends the answer where it stands.
 func TestAnswersEndWhereRecordsEnd(t *testing.T) {
-	s := served{shelves: map[string][]*Run{"p": shelf("p", 100)}}
+	s := served{shelves: map[string][]*zmqwire.Run{"p": shelf("p", 100)}}
 	s.Add(fetch("r", "topic", "p", 0, 50), netip.AddrPort{})
 	s.turn(t)
 	s.shelves["p"] = nil
@@ -244,7 +246,7 @@ func TestAnswersEndWhereRecordsEnd(t *testing.T) {
 
 // Who asks without end for what is not there does not wait in the place of what is: neither others nor its own requests do.
 func TestAnswersOfWhatIsNotThere(t *testing.T) {
-	s := served{shelves: map[string][]*Run{"p": shelf("p", 100), "q": shelf("q", 100)}}
+	s := served{shelves: map[string][]*zmqwire.Run{"p": shelf("p", 100), "q": shelf("q", 100)}}
 	s.Add(fetch("r", "topic", "p", 0, 100), netip.AddrPort{})
 	s.Add(fetch("r", "topic", "q", 0, 100), netip.AddrPort{})
 	for range 3 * 10 {
@@ -269,8 +271,8 @@ func TestAnswersAtTheLastSequences(t *testing.T) {
 	for range 3 {
 		a.Serve(
 			time.Now(),
-			func(*Cursor) *Run { return runOf(last-1, "before the last", "the last") },
-			func(_ *Cursor, run *Run, from, to int) int {
+			func(*Cursor) *zmqwire.Run { return runOf(last-1, "before the last", "the last") },
+			func(_ *Cursor, run *zmqwire.Run, from, to int) int {
 				sent = append(sent, contentsOf(run)[from:to]...)
 				return to - from
 			},
@@ -285,7 +287,7 @@ func TestAnswersAtTheLastSequences(t *testing.T) {
 // A partition is one of its topic: the same address may stand for two.
 func TestAnswersTellTopicsApart(t *testing.T) {
 	var a Answers
-	for _, f := range []*Message{
+	for _, f := range []*zmqwire.Message{
 		fetch("r", "one", "p", 0, 1), fetch("r", "two", "p", 0, 1), fetch("r", "one", "q", 0, 1), fetch("s", "one", "p", 0, 1),
 	} {
 		a.Add(f, netip.AddrPort{})
@@ -295,7 +297,7 @@ func TestAnswersTellTopicsApart(t *testing.T) {
 	}
 	var done []string
 	for range 10 {
-		a.Serve(time.Now(), func(*Cursor) *Run { return nil }, nil, func(c *Cursor) {
+		a.Serve(time.Now(), func(*Cursor) *zmqwire.Run { return nil }, nil, func(c *Cursor) {
 			done = append(done, c.Requester+" "+c.Topic+" "+c.Partition)
 		})
 	}
@@ -311,7 +313,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	for i := range most {
 		must(t, a.Add(fetch("r", "topic", fmt.Sprint(i), 0, 1<<32-1), netip.AddrPort{}))
 	}
-	for _, f := range []*Message{fetch("r", "topic", "one more", 0, 1), fetch("another", "topic", "0", 0, 1)} {
+	for _, f := range []*zmqwire.Message{fetch("r", "topic", "one more", 0, 1), fetch("another", "topic", "0", 0, 1)} {
 		err := a.Add(f, netip.AddrPort{})
 		if !errors.Is(err, ErrTooMany) || !strings.Contains(err.Error(), "limit requests is 100") || a.Len() != most {
 			t.Errorf("%d requests under way, want %d; error %v", a.Len(), most, err)
@@ -320,7 +322,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	if err := a.Add(fetch("r", "topic", "0", 0, 1), netip.AddrPort{}); err != nil {
 		t.Errorf("a request for what is under way: %v", err)
 	}
-	a.Serve(time.Now(), func(*Cursor) *Run { return nil }, nil, func(*Cursor) {})
+	a.Serve(time.Now(), func(*Cursor) *zmqwire.Run { return nil }, nil, func(*Cursor) {})
 	if err := a.Add(fetch("another", "topic", "0", 0, 1), netip.AddrPort{}); err != nil || a.Len() != most {
 		t.Errorf("%d under way after one of %d was done and another came: %v", a.Len(), most, err)
 	}
@@ -329,7 +331,7 @@ func TestAnswersAreBounded(t *testing.T) {
 // However much is asked for by those who do not read, no more than the bounds is on its way to one of them, and to all.
 func TestAnswersBoundTheirBytes(t *testing.T) {
 	const size = 100_000
-	pub, sub := pair(t, Options{Patience: time.Millisecond}, Options{ReceiveLimit: 1})
+	pub, sub := pair(t, zsock.Options{Patience: time.Millisecond}, zsock.Options{ReceiveLimit: 1})
 	a := Answers{MaxPeerBytes: 4 * size, MaxBytes: 6 * size}
 	const records = 1000
 	for _, requester := range []string{"r", "s"} {
@@ -340,8 +342,8 @@ func TestAnswersBoundTheirBytes(t *testing.T) {
 		t.Helper()
 		moved := a.Serve(
 			time.Now(),
-			func(*Cursor) *Run { return run },
-			func(c *Cursor, run *Run, from, to int) int {
+			func(*Cursor) *zmqwire.Run { return run },
+			func(c *Cursor, run *zmqwire.Run, from, to int) int {
 				n, err := pub.SendRun(c.Header, run, from, to, c.Load, false)
 				must(t, err)
 				if c.Load.Bytes() > 4*size {
@@ -363,7 +365,7 @@ func TestAnswersBoundTheirBytes(t *testing.T) {
 			t.Fatalf("peers that do not read take everything: %d bytes are on their way", a.load.Bytes())
 		}
 	}
-	received, got := NewBatch(), 0
+	received, got := zsock.NewBatch(), 0
 	for begin := time.Now(); got < 2*records; {
 		if time.Since(begin) > bound {
 			t.Fatalf("%d records of %d", got, 2*records)
@@ -377,14 +379,14 @@ func TestAnswersBoundTheirBytes(t *testing.T) {
 // Whoever waits for a large record asks again and again, because it cannot see that it is coming. It is sent once, and
 // again only when it is not on its way any more.
 func TestAnswersOnTheirWayAreNotRepeated(t *testing.T) {
-	pub, sub := pair(t, Options{}, Options{})
+	pub, sub := pair(t, zsock.Options{}, zsock.Options{})
 	var a Answers
 	sent := func() (contents int) {
 		t.Helper()
 		a.Serve(
 			time.Now(),
-			func(*Cursor) *Run { return runOf(7, strings.Repeat("x", 64<<20), "small") },
-			func(c *Cursor, run *Run, from, to int) int {
+			func(*Cursor) *zmqwire.Run { return runOf(7, strings.Repeat("x", 64<<20), "small") },
+			func(c *Cursor, run *zmqwire.Run, from, to int) int {
 				n, err := pub.SendRun(c.Header, run, from, to, c.Load, false)
 				must(t, err)
 				contents += n

@@ -1,4 +1,4 @@
-package zmqwire
+package zsock
 
 import (
 	"errors"

@@ -1,6 +1,7 @@
-package zmqwire
+package flow
 
 import (
+	"github.com/godafka/dafka/zmqwire"
 	"iter"
 	"net/netip"
 	"slices"
@@ -30,8 +31,8 @@ type Order struct {
 	From      netip.AddrPort // the peer that made it known: in a Backlog it takes that one's turns
 
 	next  uint64
-	known uint64 // the sequence after the highest record that is known, or claimed, to exist
-	early []Run  // ascending, without overlap
+	known uint64        // the sequence after the highest record that is known, or claimed, to exist
+	early []zmqwire.Run // ascending, without overlap
 
 	asked   uint64        // records before it are on their way
 	ever    uint64        // records before it were asked for once
@@ -58,7 +59,7 @@ func (o *Order) Forget() (freed int) {
 		run := &o.early[i]
 		for j := range run.Len() {
 			if run.First+uint64(j) >= o.next {
-				freed += len(run.Content(j)) + RecordOverhead
+				freed += len(run.Content(j)) + zmqwire.RecordOverhead
 			}
 		}
 	}
@@ -120,7 +121,7 @@ func (o *Order) Keep(sequence uint64, content []byte) int {
 		if len(o.early) == earlyRuns && (i < len(o.early) || o.early[i-1].End() != sequence) {
 			return 0
 		}
-		o.early = slices.Insert(o.early, i, Run{First: sequence})
+		o.early = slices.Insert(o.early, i, zmqwire.Run{First: sequence})
 		i++
 	}
 	run := &o.early[i-1]

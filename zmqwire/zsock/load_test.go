@@ -1,4 +1,4 @@
-package zmqwire
+package zsock
 
 import (
 	"slices"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godafka/dafka/zmqwire"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -15,7 +16,7 @@ func TestLoadIsBounded(t *testing.T) {
 	const most, size = 2 << 20, 100_000
 	pub, sub := pair(t, Options{Patience: 10 * time.Millisecond}, Options{ReceiveLimit: 10})
 	load := NewLoad(most, nil)
-	header := AppendRunHeader(nil, Record, "topic", "address", "topic")
+	header := zmqwire.AppendRunHeader(nil, zmqwire.Record, "topic", "address", "topic")
 	var want, got []string
 	send := func(content string) int {
 		t.Helper()

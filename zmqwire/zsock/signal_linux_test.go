@@ -1,4 +1,4 @@
-package zmqwire
+package zsock
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godafka/dafka/zmqwire"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -85,7 +86,7 @@ func TestSignalsEndNoConnect(t *testing.T) {
 // A send that waits for a full queue is interrupted again and again, and neither fails nor loses its record.
 func TestSignalsEndNoWaitingSend(t *testing.T) {
 	pub, sub := pair(t, Options{SendLimit: 10, Patience: bound}, Options{ReceiveLimit: 10})
-	run := &Run{}
+	run := &zmqwire.Run{}
 	for i := range 300 {
 		run.Append([]byte(fmt.Sprint(i, " ", strings.Repeat("x", 200_000))))
 	}

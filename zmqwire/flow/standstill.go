@@ -1,4 +1,4 @@
-package zmqwire
+package flow
 
 import "time"
 

@@ -1,4 +1,4 @@
-package zmqwire
+package zsock
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/wiretest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/pebbe/zmq4"
@@ -216,7 +218,7 @@ func TestBatchTravels(t *testing.T) {
 				must(t, sub.Subscribe(""))
 				meet(t, pub, sub)
 			case test.sub == XSUB:
-				batch.Add(Subscription{}.Append(nil))
+				batch.Add(zmqwire.Subscription{}.Append(nil))
 				sendAll(t, sub, batch)
 				await(t, pub, 1, sub)
 			default:
@@ -240,7 +242,7 @@ func TestBatchTravels(t *testing.T) {
 func meet(t testing.TB, pub, sub *Socket) {
 	t.Helper()
 	probe := NewBatch()
-	probe.Add([]byte(NewAddress()))
+	probe.Add([]byte(zmqwire.NewAddress()))
 	prefix := string(probe.bytes)
 	must(t, sub.Subscribe(prefix))
 	p, err := NewPoller(sub)
@@ -265,12 +267,13 @@ func meet(t testing.TB, pub, sub *Socket) {
 }
 
 func TestVectorsTravelToAndFromAnotherBinding(t *testing.T) {
-	var messages []Message
+	var messages []zmqwire.Message
 	var want [][][]byte
 	batch := NewBatch()
-	for _, v := range readVectors(t) {
-		m := v.message()
-		messages, want = append(messages, m), append(want, plain(v.Frames))
+	for _, vector := range wiretest.VectorsOfC(t) {
+		var m zmqwire.Message
+		must(t, m.Decode(vector))
+		messages, want = append(messages, m), append(want, vector)
 		must(t, batch.AddMessage(&m))
 	}
 
@@ -306,9 +309,9 @@ func TestVectorsTravelToAndFromAnotherBinding(t *testing.T) {
 		if diff := cmp.Diff(want, received, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("messages (-want +got):\n%s", diff)
 		}
-		var got []Message
+		var got []zmqwire.Message
 		for _, message := range received {
-			var m Message
+			var m zmqwire.Message
 			must(t, m.Decode(message))
 			got = append(got, m)
 		}
@@ -366,23 +369,23 @@ func TestSendRun(t *testing.T) {
 	pub, sub := pair(t, Options{}, Options{})
 	contents := records()
 	run := runOf(1<<40, contents...)
-	header := AppendRunHeader(nil, Record, "topic", "address", "topic")
+	header := zmqwire.AppendRunHeader(nil, zmqwire.Record, "topic", "address", "topic")
 	// In pieces: a cursor begins and ends anywhere in a run.
 	for _, piece := range [][2]int{{0, 100}, {100, 101}, {101, 101}, {101, 300}} {
 		if n, err := pub.SendRun(header, run, piece[0], piece[1], nil, false); n != piece[1]-piece[0] || err != nil {
 			t.Fatalf("%d of records %v sent: %v", n, piece, err)
 		}
 	}
-	var want []Message
+	var want []zmqwire.Message
 	for i, content := range contents {
-		want = append(want, Message{
-			Kind: Record, Routing: []byte("topic"), Address: []byte("address"), Subject: []byte("topic"),
+		want = append(want, zmqwire.Message{
+			Kind: zmqwire.Record, Routing: []byte("topic"), Address: []byte("address"), Subject: []byte("topic"),
 			Sequence: 1<<40 + uint64(i), Content: []byte(content),
 		})
 	}
-	var got []Message
+	var got []zmqwire.Message
 	for _, message := range await(t, sub, len(want)) {
-		var m Message
+		var m zmqwire.Message
 		must(t, m.Decode(message))
 		got = append(got, m)
 	}
@@ -454,11 +457,11 @@ func TestMessageWithTooManyFramesIsTakenForNoOther(t *testing.T) {
 		t.Errorf("messages (-want +got):\n%.2000s", diff)
 	}
 	for i, message := range got {
-		var m Message
+		var m zmqwire.Message
 		if err := m.Decode(message); err == nil {
 			t.Errorf("message %d decodes", i)
 		}
-		if _, err := ParseBeacon(message); (err == nil) != (i == 4) {
+		if _, err := zmqwire.ParseBeacon(message); (err == nil) != (i == 4) {
 			t.Errorf("message %d as a beacon: %v", i, err)
 		}
 	}
@@ -512,15 +515,15 @@ func TestOpenRefusesImpossibleOptions(t *testing.T) {
 func TestFullQueueRefuses(t *testing.T) {
 	const n, patience = 4000, 50 * time.Millisecond
 	pub, sub := pair(t, Options{SendLimit: 100, Patience: patience}, Options{ReceiveLimit: 100})
-	header := AppendRunHeader(nil, DirectRecord, "requester", "address", "topic")
+	header := zmqwire.AppendRunHeader(nil, zmqwire.DirectRecord, "requester", "address", "topic")
 	padding := strings.Repeat("x", 10_000)
-	run := &Run{}
+	run := &zmqwire.Run{}
 	var want, got [][][]byte
 	for i := range n {
 		content := fmt.Sprintf("%d %s", i, padding)
 		run.Append([]byte(content))
-		m := Message{
-			Kind: DirectRecord, Routing: []byte("requester"), Address: []byte("address"), Subject: []byte("topic"),
+		m := zmqwire.Message{
+			Kind: zmqwire.DirectRecord, Routing: []byte("requester"), Address: []byte("address"), Subject: []byte("topic"),
 			Sequence: uint64(i), Content: []byte(content),
 		}
 		want = append(want, encode(t, &m))
@@ -591,7 +594,7 @@ func TestSendDoesNotWait(t *testing.T) {
 // What is dropped for a peer that does not read goes on to the others, and that peer is served again once it reads.
 func TestRefusalCanBeTurnedOff(t *testing.T) {
 	pub, deaf := pair(t, Options{SendLimit: 100, Patience: time.Millisecond}, Options{ReceiveLimit: 100})
-	header := AppendRunHeader(nil, Record, "topic", "address", "topic")
+	header := zmqwire.AppendRunHeader(nil, zmqwire.Record, "topic", "address", "topic")
 	run := runOf(0, slices.Repeat([]string{strings.Repeat("x", 100_000)}, 1000)...)
 	for begin := time.Now(); ; {
 		n, err := pub.SendRun(header, run, 0, run.Len(), nil, true)
@@ -608,7 +611,7 @@ func TestRefusalCanBeTurnedOff(t *testing.T) {
 		t.Errorf("%d of %d records sent although what finds no room is dropped: %v", n, run.Len(), err)
 	}
 	must(t, pub.Refuse(true))
-	last := NewAddress()
+	last := zmqwire.NewAddress()
 	batch, received := NewBatch(), NewBatch()
 	batch.Add([]byte(last))
 	for begin := time.Now(); time.Since(begin) < bound; {

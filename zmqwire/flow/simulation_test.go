@@ -1,8 +1,9 @@
-package zmqwire
+package flow
 
 import (
 	"container/heap"
 	"fmt"
+	"github.com/godafka/dafka/zmqwire"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -82,7 +83,7 @@ type letter struct {
 	number    uint64 // gives those of one time an order
 	from, to  *simHost
 	life      int // of to
-	kind      Kind
+	kind      zmqwire.Kind
 	partition int
 	sequence  uint64
 	count     uint32
@@ -90,7 +91,7 @@ type letter struct {
 	call      func() // something else that happens
 }
 
-const meeting Kind = 0 // no message: the subscriptions of a new connection
+const meeting zmqwire.Kind = 0 // no message: the subscriptions of a new connection
 
 type arrivals []*letter
 
@@ -202,8 +203,8 @@ func (s *simulation) same(partition int, sequence uint64, content []byte) bool {
 type simProducer struct {
 	*simHost
 	partition         int
-	contents          [][]byte // all that it will ever publish
-	runs              []*Run   // what is not acked, whole runs only
+	contents          [][]byte       // all that it will ever publish
+	runs              []*zmqwire.Run // what is not acked, whole runs only
 	acked, sent, most uint64
 	acks              []uint64 // by store
 	answers           Answers
@@ -220,7 +221,7 @@ func (p *simProducer) meet(*simHost) {
 
 func (p *simProducer) hear(m *letter) {
 	switch m.kind {
-	case Ack:
+	case zmqwire.Ack:
 		if m.sequence >= p.sent {
 			p.s.fail("%s acks record %d of partition %d, %d were sent", m.from.name, m.sequence, p.partition, p.sent)
 			return
@@ -239,7 +240,7 @@ func (p *simProducer) hear(m *letter) {
 		for len(p.runs) > 0 && p.runs[0].End() <= p.acked {
 			p.runs = p.runs[1:]
 		}
-	case Fetch:
+	case zmqwire.Fetch:
 		p.answers.Add(fetch(m.from.name, "topic", p.name, m.sequence, m.count), netip.AddrPort{})
 	}
 	p.due(0)
@@ -250,21 +251,21 @@ func (p *simProducer) round() {
 	for n := 1 + s.IntN(8); n > 0 && p.sent < uint64(len(p.contents)) && p.sent-p.acked < p.most; n-- {
 		content := p.contents[p.sent]
 		if len(p.runs) == 0 || p.runs[len(p.runs)-1].Len() == 16 {
-			p.runs = append(p.runs, &Run{First: p.sent})
+			p.runs = append(p.runs, &zmqwire.Run{First: p.sent})
 		}
 		p.runs[len(p.runs)-1].Append(content)
 		for _, store := range s.stores {
-			s.send(letter{from: p.simHost, to: store.simHost, kind: Record, partition: p.partition, sequence: p.sent, content: content})
+			s.send(letter{from: p.simHost, to: store.simHost, kind: zmqwire.Record, partition: p.partition, sequence: p.sent, content: content})
 		}
 		for _, consumer := range s.consumers {
-			s.send(letter{from: p.simHost, to: consumer.simHost, kind: Record, partition: p.partition, sequence: p.sent, content: content})
+			s.send(letter{from: p.simHost, to: consumer.simHost, kind: zmqwire.Record, partition: p.partition, sequence: p.sent, content: content})
 		}
 		if p.sent == 0 {
 			p.nextHead = s.now + time.Second
 		}
 		p.sent++
 	}
-	s.serve(p.simHost, &p.answers, func(_ int, next uint64) *Run {
+	s.serve(p.simHost, &p.answers, func(_ int, next uint64) *zmqwire.Run {
 		for _, run := range p.runs {
 			if run.First <= next && next < run.End() {
 				return run
@@ -275,10 +276,10 @@ func (p *simProducer) round() {
 	if p.sent > 0 && s.now >= p.nextHead {
 		p.nextHead = s.now + time.Second
 		for _, store := range s.stores {
-			s.send(letter{from: p.simHost, to: store.simHost, kind: Head, partition: p.partition, sequence: p.sent - 1})
+			s.send(letter{from: p.simHost, to: store.simHost, kind: zmqwire.Head, partition: p.partition, sequence: p.sent - 1})
 		}
 		for _, consumer := range s.consumers {
-			s.send(letter{from: p.simHost, to: consumer.simHost, kind: Head, partition: p.partition, sequence: p.sent - 1})
+			s.send(letter{from: p.simHost, to: consumer.simHost, kind: zmqwire.Head, partition: p.partition, sequence: p.sent - 1})
 		}
 	}
 	switch {
@@ -297,19 +298,19 @@ func (p *simProducer) round() {
 }
 
 // serve gives those who have asked a host some of what it has.
-func (s *simulation) serve(h *simHost, answers *Answers, find func(partition int, next uint64) *Run, done func(*Cursor)) {
+func (s *simulation) serve(h *simHost, answers *Answers, find func(partition int, next uint64) *zmqwire.Run, done func(*Cursor)) {
 	if answers.Len() == 0 {
 		return
 	}
 	room := s.IntN(50)
 	answers.Serve(
 		s.clock(),
-		func(c *Cursor) *Run { return find(s.number(c.Partition), c.Next()) },
-		func(c *Cursor, run *Run, from, to int) int {
+		func(c *Cursor) *zmqwire.Run { return find(s.number(c.Partition), c.Next()) },
+		func(c *Cursor, run *zmqwire.Run, from, to int) int {
 			to = min(to, from+room)
 			for i := from; i < to; i++ {
 				s.send(letter{
-					from: h, to: s.host(c.Requester), kind: DirectRecord, partition: s.number(c.Partition),
+					from: h, to: s.host(c.Requester), kind: zmqwire.DirectRecord, partition: s.number(c.Partition),
 					sequence: run.First + uint64(i), content: run.Content(i),
 				})
 			}
@@ -331,7 +332,7 @@ func (s *simulation) number(partition string) int {
 func (s *simulation) ask(h *simHost, backlog *Backlog, budget int) time.Duration {
 	return backlog.Ask(s.clock(), budget, func(o *Order, first uint64, count uint32) {
 		partition := s.number(o.Partition)
-		m := letter{from: h, kind: Fetch, partition: partition, sequence: first, count: count}
+		m := letter{from: h, kind: zmqwire.Fetch, partition: partition, sequence: first, count: count}
 		m.to = s.producers[partition].simHost
 		s.send(m)
 		for _, store := range s.stores {
@@ -347,7 +348,7 @@ func (s *simulation) ask(h *simHost, backlog *Backlog, budget int) time.Duration
 type simStore struct {
 	*simHost
 	number     int
-	disk       [][]*Run // by partition
+	disk       [][]*zmqwire.Run // by partition
 	partitions []*simPartition
 	backlog    Backlog
 	answers    Answers
@@ -359,14 +360,14 @@ type simStore struct {
 // simPartition is a partition as a store's writer knows it.
 type simPartition struct {
 	Order
-	runs   []*Run
+	runs   []*zmqwire.Run
 	stored uint64
 	owed   bool
 }
 
 type simCommit struct {
 	partition int
-	runs      []*Run
+	runs      []*zmqwire.Run
 	records   uint64
 }
 
@@ -409,10 +410,10 @@ func (t *simStore) partition(i int) *simPartition {
 func (t *simStore) hear(m *letter) {
 	defer t.due(0)
 	switch m.kind {
-	case Fetch:
+	case zmqwire.Fetch:
 		t.answers.Add(fetch(m.from.name, "topic", t.s.producers[m.partition].name, m.sequence, m.count), netip.AddrPort{})
 		return
-	case GetHeads, ConsumerHello:
+	case zmqwire.GetHeads, zmqwire.ConsumerHello:
 		for i := range t.disk {
 			t.tellHead(m.from, i)
 		}
@@ -420,10 +421,10 @@ func (t *simStore) hear(m *letter) {
 	}
 	p := t.partition(m.partition)
 	switch m.kind {
-	case Record, DirectRecord:
+	case zmqwire.Record, zmqwire.DirectRecord:
 		t.record(p, m)
-	case Head, DirectHead:
-		if m.kind == Head && m.sequence < p.stored {
+	case zmqwire.Head, zmqwire.DirectHead:
+		if m.kind == zmqwire.Head && m.sequence < p.stored {
 			p.owed = true
 		}
 		p.Saw(m.sequence)
@@ -433,7 +434,7 @@ func (t *simStore) hear(m *letter) {
 
 func (t *simStore) tellHead(to *simHost, partition int) {
 	if records := t.records(partition); records > 0 {
-		t.s.send(letter{from: t.simHost, to: to, kind: DirectHead, partition: partition, sequence: records - 1})
+		t.s.send(letter{from: t.simHost, to: to, kind: zmqwire.DirectHead, partition: partition, sequence: records - 1})
 	}
 }
 
@@ -442,7 +443,7 @@ func (t *simStore) record(p *simPartition, m *letter) {
 	case m.sequence < next:
 		p.owed = p.owed || m.sequence < p.stored
 		return
-	case m.kind == DirectRecord && !p.Asked(m.sequence):
+	case m.kind == zmqwire.DirectRecord && !p.Asked(m.sequence):
 		return // asked for in an earlier life
 	case m.sequence == next, t.s.sabotage == gapsAreSkipped:
 		t.take(p, m.content)
@@ -459,7 +460,7 @@ func (t *simStore) record(p *simPartition, m *letter) {
 
 func (t *simStore) take(p *simPartition, content []byte) {
 	if n := len(p.runs); n == 0 || p.runs[n-1].Len() == 16 {
-		p.runs = append(p.runs, &Run{First: p.Next()})
+		p.runs = append(p.runs, &zmqwire.Run{First: p.Next()})
 	}
 	p.runs[len(p.runs)-1].Append(content)
 	p.Took(len(content))
@@ -496,14 +497,14 @@ func (t *simStore) round() {
 		t.nextCopy = s.now + time.Minute
 		for _, other := range s.stores {
 			if other != t && s.sabotage != storesDoNotCopy {
-				s.send(letter{from: t.simHost, to: other.simHost, kind: GetHeads})
+				s.send(letter{from: t.simHost, to: other.simHost, kind: zmqwire.GetHeads})
 			}
 		}
 	}
 	wait := min(s.ask(t.simHost, &t.backlog, t.budget), t.nextCopy-s.now)
-	s.serve(t.simHost, &t.answers, func(partition int, next uint64) *Run {
+	s.serve(t.simHost, &t.answers, func(partition int, next uint64) *zmqwire.Run {
 		runs := t.disk[partition]
-		i, found := slices.BinarySearchFunc(runs, next, func(run *Run, next uint64) int {
+		i, found := slices.BinarySearchFunc(runs, next, func(run *zmqwire.Run, next uint64) int {
 			switch {
 			case run.End() <= next:
 				return -1
@@ -558,7 +559,7 @@ func (t *simStore) ack(partition int, records uint64) {
 	if records > 0 {
 		// The number is what a producer knows of a store: its endpoint.
 		t.s.send(letter{
-			from: t.simHost, to: t.s.producers[partition].simHost, kind: Ack, partition: partition, sequence: records - 1,
+			from: t.simHost, to: t.s.producers[partition].simHost, kind: zmqwire.Ack, partition: partition, sequence: records - 1,
 			count: uint32(t.number),
 		})
 	}
@@ -571,7 +572,7 @@ func (t *simStore) crash(losesDisk bool) {
 	}
 	if losesDisk {
 		t.s.lostDisks++
-		t.disk = make([][]*Run, len(t.s.producers))
+		t.disk = make([][]*zmqwire.Run, len(t.s.producers))
 	}
 	t.s.say("%s crashes, its disk lost: %v", t.name, losesDisk)
 	t.end()
@@ -613,14 +614,14 @@ func (c *simConsumer) begin() {
 
 func (c *simConsumer) meet(other *simHost) {
 	if _, ok := other.node.(*simStore); ok {
-		c.s.send(letter{from: c.simHost, to: other, kind: ConsumerHello})
+		c.s.send(letter{from: c.simHost, to: other, kind: zmqwire.ConsumerHello})
 	}
 }
 
 func (c *simConsumer) hear(m *letter) {
 	o := c.partitions[m.partition]
 	if o == nil {
-		if m.kind == DirectRecord {
+		if m.kind == zmqwire.DirectRecord {
 			return // asked for in an earlier life
 		}
 		order := NewOrder("topic", c.s.producers[m.partition].name, 0)
@@ -628,9 +629,9 @@ func (c *simConsumer) hear(m *letter) {
 		c.partitions[m.partition] = o
 	}
 	switch next := o.Next(); {
-	case m.kind == Head || m.kind == DirectHead:
+	case m.kind == zmqwire.Head || m.kind == zmqwire.DirectHead:
 		o.Saw(m.sequence)
-	case m.sequence < next, m.kind == DirectRecord && !o.Asked(m.sequence):
+	case m.sequence < next, m.kind == zmqwire.DirectRecord && !o.Asked(m.sequence):
 	case m.sequence == next:
 		c.give(m.partition, o, m.content)
 		for kept, ok := o.Kept(); ok; kept, ok = o.Kept() {
@@ -658,7 +659,7 @@ func (c *simConsumer) round() {
 		c.nextHeads = c.s.now + time.Minute
 		for _, store := range c.s.stores {
 			if c.s.sabotage != consumersAskOnce {
-				c.s.send(letter{from: c.simHost, to: store.simHost, kind: GetHeads})
+				c.s.send(letter{from: c.simHost, to: store.simHost, kind: zmqwire.GetHeads})
 			}
 		}
 	}
@@ -694,7 +695,7 @@ func newSimulation(seed uint64, broken sabotage) *simulation {
 		s.producers = append(s.producers, p)
 	}
 	for i := range stores {
-		t := &simStore{simHost: s.newHost(fmt.Sprint("store ", i)), number: i, disk: make([][]*Run, producers)}
+		t := &simStore{simHost: s.newHost(fmt.Sprint("store ", i)), number: i, disk: make([][]*zmqwire.Run, producers)}
 		t.node, t.budget = t, 1<<s.IntN(20)
 		s.stores = append(s.stores, t)
 		s.after(s.within(time.Second), t.begin)

@@ -1,16 +1,17 @@
-package zmqwire
+package zsock
 
 import (
 	"bytes"
 	"fmt"
+	"github.com/godafka/dafka/zmqwire"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-func benchRecord(content int) Message {
-	return Message{
-		Kind: Record, Routing: []byte("topic"), Address: []byte(NewAddress()), Subject: []byte("topic"),
+func benchRecord(content int) zmqwire.Message {
+	return zmqwire.Message{
+		Kind: zmqwire.Record, Routing: []byte("topic"), Address: []byte(zmqwire.NewAddress()), Subject: []byte("topic"),
 		Sequence: 1 << 40, Content: make([]byte, content),
 	}
 }
@@ -39,8 +40,8 @@ func BenchmarkAppend(b *testing.B) {
 
 // flood sends records until stopped says enough, and returns how many.
 func flood(b *testing.B, pub *Socket, content int, enough func(sent int) bool) (sent int) {
-	header := AppendRunHeader(nil, Record, "topic", NewAddress(), "topic")
-	run := &Run{}
+	header := zmqwire.AppendRunHeader(nil, zmqwire.Record, "topic", zmqwire.NewAddress(), "topic")
+	run := &zmqwire.Run{}
 	for one := make([]byte, content); !run.Full(content); {
 		run.Append(one)
 	}
@@ -65,7 +66,7 @@ func drain(b *testing.B, sub *Socket, stop *atomic.Bool, received *atomic.Int64)
 	defer p.Close()
 	batch := NewBatch()
 	var last []byte
-	var m Message
+	var m zmqwire.Message
 	for !stop.Load() {
 		if _, err := p.Wait(10*time.Millisecond, stop.Load); err != nil {
 			b.Error(err)
@@ -76,14 +77,14 @@ func drain(b *testing.B, sub *Socket, stop *atomic.Bool, received *atomic.Int64)
 			return
 		}
 		for frames := batch.Next(); frames != nil; frames = batch.Next() {
-			if header, _ := SplitRecord(frames[0]); bytes.Equal(header, last) {
+			if header, _ := zmqwire.SplitRecord(frames[0]); bytes.Equal(header, last) {
 				continue
 			}
 			if err := m.Decode(frames); err != nil {
 				b.Error(err)
 				return
 			}
-			header, _ := SplitRecord(frames[0])
+			header, _ := zmqwire.SplitRecord(frames[0])
 			last = append(last[:0], header...)
 		}
 		received.Add(int64(batch.Len()))

@@ -1,4 +1,4 @@
-package zmqwire
+package flow
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godafka/dafka/zmqwire"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -24,7 +25,7 @@ func (k *taker) record(sequence uint64, content string) {
 	case sequence == next:
 		k.take(content)
 		for kept, ok := k.Kept(); ok; kept, ok = k.Kept() {
-			k.kept -= len(kept) + RecordOverhead
+			k.kept -= len(kept) + zmqwire.RecordOverhead
 			k.take(string(kept))
 		}
 	case sequence > next:
@@ -106,13 +107,13 @@ func TestOrderKeepsLongRunsInPieces(t *testing.T) {
 	k := newTaker(0)
 	var want []string
 	for i := range 10 {
-		want = append(want, strings.Repeat(string(rune('a'+i)), RunBytes/3))
+		want = append(want, strings.Repeat(string(rune('a'+i)), zmqwire.RunBytes/3))
 	}
 	for i := 1; i < 10; i++ {
 		k.record(uint64(i), want[i])
 	}
 	for i, run := range k.early {
-		if run.Size() > RunBytes {
+		if run.Size() > zmqwire.RunBytes {
 			t.Errorf("run %d of %d bytes", i, run.Size())
 		}
 	}
@@ -125,7 +126,7 @@ func TestOrderKeepsLongRunsInPieces(t *testing.T) {
 // The next record may wait, what was taken is not kept, and what comes after the last sequence can never be.
 func TestOrderKeepsWhatHasATurn(t *testing.T) {
 	o := NewOrder("topic", "partition", 10)
-	for sequence, want := range map[uint64]int{0: 0, 9: 0, 10: 7 + RecordOverhead, 11: 7 + RecordOverhead, 1<<64 - 1: 0} {
+	for sequence, want := range map[uint64]int{0: 0, 9: 0, 10: 7 + zmqwire.RecordOverhead, 11: 7 + zmqwire.RecordOverhead, 1<<64 - 1: 0} {
 		if n := o.Keep(sequence, []byte("content")); n != want {
 			t.Errorf("record %d takes %d bytes, want %d", sequence, n, want)
 		}
@@ -177,7 +178,7 @@ func TestOrderForgets(t *testing.T) {
 	// Taken without a look at Kept, as by a node that handed it over before: its bytes are not freed twice.
 	k.Took(1)
 	k.Took(2)
-	k.kept -= 2 + RecordOverhead
+	k.kept -= 2 + zmqwire.RecordOverhead
 	if freed := k.Forget(); freed != k.kept {
 		t.Errorf("%d bytes freed, %d were kept", freed, k.kept)
 	}
