@@ -85,7 +85,7 @@ func TestLogFormat(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", test.flags, diff)
 		}
 		second := runProgram(t, "", args(test.flags)...)
-		want := "database " + dir + " is in use by another store: give each store a folder of its own"
+		want := "database " + dir + " is in use by another store; give each store a folder of its own"
 		if inJSON {
 			want = "ERROR store: " + want
 		} else {
