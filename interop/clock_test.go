@@ -44,6 +44,13 @@ var wallClockAllowed = []struct{ file, name, why string }{
 	{"cmd/dafka/clog.go", "Format", "people read when a line was logged"},
 	{"cmd/dafka/sniff.go", "Format", "people read when a message came"},
 	{"cmd/dafka/rows.go", "Round", "of a duration, for people"},
+	{"cmd/dafka/inspect.go", "Format", "people read when a partition began"},
+	{"cmd/dafka/inspect.go", "Local", "people read when a partition began"},
+	{"consumer/ending.go", "Round", "of a duration, for people"},
+	{"zmqwire/name.go", "UnixMilli", "addresses sort by the time they were made, as far as the clock goes; nothing is decided by it"},
+	{"zmqwire/name.go", "time.UnixMilli", "people read when a partition began"},
+	{"zmqwire/name.go", "UTC", "people read when a partition began"},
+	{"zmqwire/name.go", "Year", "people read when a partition began"},
 	{"cmd/dafka/bench_worker.go", "UnixNano", "the latency between two processes, which share no other clock"},
 }
 
