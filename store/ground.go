@@ -85,27 +85,28 @@ func (g *ground) stands() error {
 	}
 	lock, err := os.Stat(filepath.Join(g.dir, lockFile))
 	if err != nil || !os.SameFile(lock, g.lock) {
-		g.lose(g.changed(err))
+		remedy, cause := g.changed(err)
+		g.lose(cause, remedy)
 	}
 	return g.gone()
 }
 
-// changed says what has become of the folder; err is that of looking for the lock's file.
-func (g *ground) changed(err error) (cause error, remedy string) {
+// changed returns what has become of the folder, and what to do. err is that of looking for the file of the lock.
+func (g *ground) changed(err error) (remedy string, cause error) {
 	const back, look = "put it back", "look at the disk"
 	switch folder, missing := os.Stat(g.dir); {
 	case errors.Is(missing, fs.ErrNotExist):
-		return fmt.Errorf("folder %s was removed or moved", g.dir), back
+		return back, fmt.Errorf("folder %s was removed or moved", g.dir)
 	case missing != nil:
-		return fmt.Errorf("folder %s cannot be reached: %w", g.dir, missing), look
+		return look, fmt.Errorf("folder %s cannot be reached: %w", g.dir, missing)
 	case !os.SameFile(folder, g.folder):
-		return fmt.Errorf("folder %s was replaced by another, or its disk was unmounted", g.dir), back
+		return back, fmt.Errorf("folder %s was replaced by another, or its disk was unmounted", g.dir)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("file %s was removed from folder %s, perhaps with others", lockFile, g.dir), "verify the folder"
+		return "verify the folder", fmt.Errorf("file %s was removed from folder %s, perhaps with others", lockFile, g.dir)
 	case err != nil:
-		return fmt.Errorf("file %s of folder %s cannot be reached: %w", lockFile, g.dir, err), look
+		return look, fmt.Errorf("file %s of folder %s cannot be reached: %w", lockFile, g.dir, err)
 	}
-	return fmt.Errorf("file %s of folder %s was replaced, perhaps by another store", lockFile, g.dir), "stop the other store"
+	return "stop the other store", fmt.Errorf("file %s of folder %s was replaced, perhaps by another store", lockFile, g.dir)
 }
 
 // writable returns an error when nothing can be created in the folder any more.

@@ -174,15 +174,15 @@ func (v value) rank() int {
 }
 
 // unused lists what the file holds without effect.
-func (tree *zplItem) unused(file string) (list []unused) {
-	tree.each("", func(path string, item *zplItem) {
+func (i *zplItem) unused(file string) (list []unused) {
+	i.each("", func(path string, item *zplItem) {
 		note := func(theirs bool, format string, args ...any) {
 			list = append(list, unused{fmt.Sprintf("%s:%d: ", file, item.line) + fmt.Sprintf(format, args...), theirs})
 		}
 		top, _, deeper := strings.Cut(path, "/")
 		switch {
 		case isSetting(path):
-			if tree.find(path) != item {
+			if i.find(path) != item {
 				note(false, "%s is hidden by what stands above it", path)
 			}
 		case len(item.children) > 0 || item.value == "" && isSection(path):
@@ -260,22 +260,22 @@ func unusedVariables() (list []unused) {
 }
 
 // complain warns of what has no effect, or refuses it.
-func (config *config) complain(c *cli.Context) error {
-	if c.Command.Name == "show" && !c.Bool("strict-config") {
+func (c *config) complain(context *cli.Context) error {
+	if context.Command.Name == "show" && !context.Bool("strict-config") {
 		return nil // it prints all of that, other programs' too
 	}
 	var wrongs []string
-	for _, u := range config.unused {
+	for _, u := range c.unused {
 		switch {
 		case u.theirs:
-		case c.Bool("strict-config"):
+		case context.Bool("strict-config"):
 			wrongs = append(wrongs, u.text)
 		default:
-			warn(c.App.Name, u.text)
+			warn(context.App.Name, u.text)
 		}
 	}
 	if len(wrongs) > 0 {
-		return wrong(c, "%s", strings.Join(wrongs, "; "))
+		return wrong(context, "%s", strings.Join(wrongs, "; "))
 	}
 	return nil
 }
