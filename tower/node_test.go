@@ -117,19 +117,6 @@ func (m *member) say(text string) {
 	m.Wake()
 }
 
-// eventually waits until the condition holds. There is nothing to wait on but the condition: what it asks for happens
-// within other goroutines, or other processes.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for begin := time.Now(); !condition(); <-tick.C {
-		if time.Since(begin) > bound {
-			t.Fatalf("waited %v in vain: %s", bound, what)
-		}
-	}
-}
-
 func knows(t testing.TB, m *member, peers int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s knows %d peers", m.Address(), peers), func() bool { return m.Peers() == peers })
@@ -211,7 +198,7 @@ func TestNodeIsNoPeerOfItsOwn(t *testing.T) {
 	n, other := join(t, at(tw)), joinRaw(t, tw)
 	hears(t, n, 1)
 	for range 10 {
-		if message := other.next(t); string(message[1]) != n.Address() {
+		if message := other.Next(t); string(message[1]) != n.Address() {
 			t.Fatalf("announcement of %q", message)
 		}
 	}

@@ -7,160 +7,13 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pebbe/zmq4"
 
 	"github.com/godafka/dafka/zmqwire"
 )
-
-// bound is how long a test waits for what must come: far longer than it takes, even on a busy machine.
-const bound = 30 * time.Second
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// within fails the test when call takes too long; it does not end the call.
-func within(t testing.TB, what string, call func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		call()
-	}()
-	select {
-	case <-done:
-	case <-time.After(bound):
-		t.Errorf("%s: not done after %v", what, bound)
-	}
-}
-
-func frames(texts ...string) [][]byte {
-	var f [][]byte
-	for _, text := range texts {
-		f = append(f, []byte(text))
-	}
-	return f
-}
-
-// openTower starts a tower on loopback that is gone when the test ends.
-func openTower(t testing.TB) *Tower {
-	t.Helper()
-	return openTowerAt(t, Config{Pub: "tcp://127.0.0.1:*", Sub: "tcp://127.0.0.1:*"})
-}
-
-func openTowerAt(t testing.TB, config Config) *Tower {
-	t.Helper()
-	tw, err := Open(config)
-	must(t, err)
-	t.Cleanup(func() { closeTower(t, tw) })
-	return tw
-}
-
-func closeTower(t testing.TB, tw *Tower) {
-	t.Helper()
-	within(t, "close tower", func() {
-		if err := tw.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// raw returns a socket that knows nothing of Dafka.
-func raw(t testing.TB, kind zmq4.Type) *zmq4.Socket {
-	t.Helper()
-	c, err := zmq4.NewContext()
-	must(t, err)
-	s, err := c.NewSocket(kind)
-	must(t, err)
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		within(t, "close raw context", func() { c.Term() })
-	})
-	must(t, s.SetLinger(0))
-	must(t, s.SetIpv6(true))
-	must(t, s.SetRcvtimeo(bound))
-	return s
-}
-
-// next is the next message of a raw socket.
-func next(t testing.TB, s *zmq4.Socket) [][]byte {
-	t.Helper()
-	message, err := s.RecvMessageBytes(0)
-	if err != nil {
-		t.Fatalf("no message: %v", err)
-	}
-	return message
-}
-
-// rawNode speaks to a tower without any of the rules that nodes keep.
-type rawNode struct {
-	beacons *zmq4.Socket // XPUB
-	mesh    *zmq4.Socket // SUB
-}
-
-// joinRaw returns a node that the tower listens to, and that hears it.
-func joinRaw(t testing.TB, tw *Tower) *rawNode {
-	t.Helper()
-	n := &rawNode{raw(t, zmq4.XPUB), raw(t, zmq4.SUB)}
-	must(t, n.beacons.Connect(tw.Sub()))
-	if diff := cmp.Diff(frames("\x01B"), next(t, n.beacons)); diff != "" {
-		t.Errorf("the tower's subscription (-want +got):\n%s", diff)
-	}
-	must(t, n.mesh.SetSubscribe(zmqwire.BeaconTopic))
-	must(t, n.mesh.SetSubscribe(zmqwire.WelcomeTopic))
-	must(t, n.mesh.Connect(tw.Pub()))
-	if diff := cmp.Diff(frames("W"), next(t, n.mesh)); diff != "" {
-		t.Errorf("the tower's welcome (-want +got):\n%s", diff)
-	}
-	// The welcome greets the connection: the tower may not have seen the subscription to beacons yet.
-	must(t, n.mesh.SetRcvtimeo(10*time.Millisecond))
-	for begin := time.Now(); time.Since(begin) < bound; {
-		probe := fmt.Sprint(probes, probed.Add(1))
-		n.send(t, frames("B", probe, "127.0.0.1", "1"))
-		// Others may be announced all the time.
-		for sent := time.Now(); time.Since(sent) < 50*time.Millisecond; {
-			if message, err := n.mesh.RecvMessageBytes(0); err == nil && len(message) > 1 && string(message[1]) == probe {
-				must(t, n.mesh.SetRcvtimeo(bound))
-				return n
-			}
-		}
-	}
-	t.Fatal("the tower announces nothing")
-	return nil
-}
-
-// probes is how the addresses begin with which nodes find out whether they hear the tower.
-const probes = "probe "
-
-// probed tells them apart: two that were named by how long they had waited were the same one time in some hundred.
-var probed atomic.Uint64
-
-// next is the next message from the tower but for others' probes.
-func (n *rawNode) next(t testing.TB) [][]byte {
-	t.Helper()
-	for {
-		if message := next(t, n.mesh); len(message) < 2 || !strings.HasPrefix(string(message[1]), probes) {
-			return message
-		}
-	}
-}
-
-func (n *rawNode) send(t testing.TB, message [][]byte) {
-	t.Helper()
-	if _, err := n.beacons.SendMessage(message); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func TestAnnounce(t *testing.T) {
 	own := func(loopback string) string { return OwnAddress(netip.MustParseAddr(loopback)).String() }
@@ -230,10 +83,10 @@ func TestTowerRewritesBeacons(t *testing.T) {
 			frames("B", strings.Repeat("n", 255), "tcp://"+strings.Repeat("a.", 126)+"a:1"),
 		},
 	} {
-		a.send(t, test.beacon)
+		a.Send(t, test.beacon)
 		// All hear it, the sender too.
 		for _, n := range []*rawNode{a, b} {
-			if diff := cmp.Diff(test.want, n.next(t)); diff != "" {
+			if diff := cmp.Diff(test.want, n.Next(t)); diff != "" {
 				t.Errorf("announcement (-want +got):\n%s", diff)
 			}
 		}
@@ -282,9 +135,9 @@ func TestTowerDropsMalformedBeacons(t *testing.T) {
 	}
 	for i, message := range malformed {
 		good := fmt.Sprint("good ", i)
-		n.send(t, message)
-		n.send(t, frames("B", good, "127.0.0.1", "5000"))
-		if diff := cmp.Diff(frames("B", good, "tcp://127.0.0.1:5000"), n.next(t)); diff != "" {
+		n.Send(t, message)
+		n.Send(t, frames("B", good, "127.0.0.1", "5000"))
+		if diff := cmp.Diff(frames("B", good, "tcp://127.0.0.1:5000"), n.Next(t)); diff != "" {
 			t.Fatalf("announcement behind %q (-want +got):\n%s", message, diff)
 		}
 	}
@@ -298,10 +151,10 @@ func TestTowerDropsMalformedBeacons(t *testing.T) {
 func TestTowerSurvivesLargeFrames(t *testing.T) {
 	tw := openTower(t)
 	n, bad := joinRaw(t, tw), joinRaw(t, tw)
-	bad.send(t, frames("B", strings.Repeat("n", 10<<20), "127.0.0.1", "5000"))
-	must(t, bad.mesh.SetSubscribe(strings.Repeat("n", 2000)))
-	n.send(t, frames("B", "good", "127.0.0.1", "5000"))
-	if diff := cmp.Diff(frames("B", "good", "tcp://127.0.0.1:5000"), n.next(t)); diff != "" {
+	bad.Send(t, frames("B", strings.Repeat("n", 10<<20), "127.0.0.1", "5000"))
+	must(t, bad.Mesh.SetSubscribe(strings.Repeat("n", 2000)))
+	n.Send(t, frames("B", "good", "127.0.0.1", "5000"))
+	if diff := cmp.Diff(frames("B", "good", "tcp://127.0.0.1:5000"), n.Next(t)); diff != "" {
 		t.Errorf("announcement (-want +got):\n%s", diff)
 	}
 }
@@ -310,13 +163,13 @@ func TestTowerSurvivesLargeFrames(t *testing.T) {
 func TestTowerForwardsNoSubscriptions(t *testing.T) {
 	tw := openTower(t)
 	n := joinRaw(t, tw) // which subscribed to W and B, and has seen the tower's own subscription
-	must(t, n.mesh.SetSubscribe("X"))
+	must(t, n.Mesh.SetSubscribe("X"))
 	// The tower looks at both of its sockets in turn, so that after some beacons it has seen the subscription.
 	for i := range 10 {
-		n.send(t, frames("B", fmt.Sprint(i), "127.0.0.1", "5000"))
-		n.next(t)
+		n.Send(t, frames("B", fmt.Sprint(i), "127.0.0.1", "5000"))
+		n.Next(t)
 	}
-	if message, err := n.beacons.RecvMessageBytes(zmq4.DONTWAIT); err == nil {
+	if message, err := n.Beacons.RecvMessageBytes(zmq4.DONTWAIT); err == nil {
 		t.Errorf("the tower sent %q to a node's beacon socket", message)
 	}
 }
@@ -328,9 +181,9 @@ func TestTowerOnIPv6(t *testing.T) {
 	}
 	t.Cleanup(func() { closeTower(t, tw) })
 	n := joinRaw(t, tw)
-	n.send(t, frames("B", "A", "", "5000"))
+	n.Send(t, frames("B", "A", "", "5000"))
 	want := frames("B", "A", fmt.Sprintf("tcp://[%v]:5000", OwnAddress(netip.MustParseAddr("::1"))))
-	if diff := cmp.Diff(want, n.next(t)); diff != "" {
+	if diff := cmp.Diff(want, n.Next(t)); diff != "" {
 		t.Errorf("announcement (-want +got):\n%s", diff)
 	}
 }
@@ -405,10 +258,10 @@ func TestTowerClose(t *testing.T) {
 func TestTowerClosesUnderLoad(t *testing.T) {
 	tw := openTower(t)
 	n := joinRaw(t, tw)
-	must(t, n.beacons.SetSndhwm(0))
+	must(t, n.Beacons.SetSndhwm(0))
 	for i := range 50_000 {
-		n.send(t, frames("B", fmt.Sprint(i), "127.0.0.1", "5000"))
+		n.Send(t, frames("B", fmt.Sprint(i), "127.0.0.1", "5000"))
 	}
-	n.next(t)
+	n.Next(t)
 	closeTower(t, tw)
 }
