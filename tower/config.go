@@ -36,6 +36,9 @@ type NodeConfig struct {
 	Logger *slog.Logger
 }
 
+// maxTowers keeps the sockets of a node within one poller.
+const maxTowers = 8
+
 // maxOwnAddress is how long the address of a node here may be: others learn it from its subscriptions, and of longer ones
 // libzmq makes something else (zsock.Socket.Subscribe).
 const maxOwnAddress = 244
@@ -84,7 +87,7 @@ func (c NodeConfig) withDefaults() (NodeConfig, error) {
 		}
 	}
 	if _, err := zmqwire.ParseListenEndpoint(c.Bind); err != nil {
-		wrong = append(wrong, fmt.Errorf("bind %s: %w (want %s)", c.Bind, err, wantBind))
+		wrong = append(wrong, fmt.Errorf("bind %s: %w (want %s)", c.Bind, err, WantBind))
 	}
 	if c.Interval < 0 || c.Timeout < 0 || c.Timeout < c.Interval {
 		wrong = append(wrong, fmt.Errorf("interval %v, timeout %v: neither may be negative, and the timeout not below the interval",
@@ -95,5 +98,5 @@ func (c NodeConfig) withDefaults() (NodeConfig, error) {
 	return c, errors.Join(append(wrong, err)...)
 }
 
-// wantBind is what Bind may be.
-const wantBind = "tcp://interface:port, * for all interfaces or for any free port"
+// WantBind is what Bind may be.
+const WantBind = "tcp://interface:port, * for all interfaces or for any free port"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -17,8 +18,6 @@ import (
 )
 
 const (
-	// maxTowers keeps a node's sockets within one poller.
-	maxTowers = 8
 	// answerGap is, for each peer known, how long a node that has just announced itself waits before it does so again
 	// for a newcomer. Without it, n nodes that come at once send each other n * n * n beacons.
 	answerGap = 5 * time.Millisecond
@@ -138,7 +137,7 @@ func (n *Node) open(sockets Sockets) error {
 	}
 	bound, err := n.Pub.Bind(n.config.Bind)
 	if err != nil {
-		return fmt.Errorf("%w (want %s)", err, wantBind)
+		return fmt.Errorf("%w (want %s)", err, WantBind)
 	}
 	if n.idle = newIdle(bound); sockets.Publish != zsock.XPUB {
 		n.idle.port = -1 // nothing is known of its subscribers
@@ -160,17 +159,17 @@ func (n *Node) open(sockets Sockets) error {
 	}
 	n.port = uint16(port)
 	n.beacon = zmqwire.Beacon{Address: n.config.Address, Host: n.config.Host, Port: n.port}.Frames()
-	if n.beacons, err = n.context.Open(zsock.XPUB, zsock.Options{MaxFrame: maxControlFrame}); err != nil {
+	if n.beacons, err = n.context.Open(zsock.XPUB, zsock.Options{MaxFrame: zmqwire.MaxControlFrame}); err != nil {
 		return err
 	}
 	polled = append(polled, n.beacons)
-	for _, tower := range n.config.Pub {
-		s, err := n.context.Open(zsock.SUB, zsock.Options{MaxFrame: maxControlFrame})
+	for _, where := range n.config.Pub {
+		s, err := n.context.Open(zsock.SUB, zsock.Options{MaxFrame: zmqwire.MaxControlFrame})
 		if err != nil {
 			return err
 		}
 		// An endpoint that does not parse was refused by withDefaults.
-		endpoint, _ := zmqwire.ParseEndpoint(tower)
+		endpoint, _ := zmqwire.ParseEndpoint(where)
 		d := &dial{endpoint: endpoint, socket: s}
 		n.dials = append(n.dials, d)
 		n.links = append(n.links, &link{dial: d, heard: time.Now()})
@@ -179,8 +178,8 @@ func (n *Node) open(sockets Sockets) error {
 			return err
 		}
 	}
-	for _, tower := range n.config.Sub {
-		endpoint, _ := zmqwire.ParseEndpoint(tower)
+	for _, where := range n.config.Sub {
+		endpoint, _ := zmqwire.ParseEndpoint(where)
 		n.dials = append(n.dials, &dial{endpoint: endpoint, socket: n.beacons})
 	}
 	if n.poller, err = zsock.NewPoller(polled...); err != nil {
@@ -501,4 +500,24 @@ func (n *Node) Close() error {
 		n.context.Close(n.linger)
 	}
 	return errors.Join(wrong...)
+}
+
+// Subscriptions gives what peers have subscribed to at Pub since it was called last; received is used for it. What is no
+// subscription is counted as a fault, and its peer is hung up on, as is one that has too many.
+func (n *Node) Subscriptions(received *zsock.Batch) (iter.Seq[zmqwire.Subscription], error) {
+	if err := n.Pub.Drain(received); err != nil {
+		return nil, err
+	}
+	return func(yield func(zmqwire.Subscription) bool) {
+		for frames := received.Next(); frames != nil; frames = received.Next() {
+			s, err := n.subscribers.take(received.Connection(), frames)
+			if err != nil {
+				n.faults.Note(err)
+				continue
+			}
+			if !s.Ends && !yield(s) {
+				return
+			}
+		}
+	}, nil
 }

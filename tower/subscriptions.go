@@ -2,7 +2,6 @@ package tower
 
 import (
 	"fmt"
-	"iter"
 	"net/netip"
 
 	"github.com/godafka/dafka/zmqwire"
@@ -92,24 +91,4 @@ func (s *subscriptions) forgetThoseGone() {
 		}
 	}
 	s.prune = 2*len(s.of) + 64
-}
-
-// Subscriptions gives what peers have subscribed to at Pub since it was called last; received is used for it. What is no
-// subscription is counted as a fault, and its peer is hung up on, as is one that has too many.
-func (n *Node) Subscriptions(received *zsock.Batch) (iter.Seq[zmqwire.Subscription], error) {
-	if err := n.Pub.Drain(received); err != nil {
-		return nil, err
-	}
-	return func(yield func(zmqwire.Subscription) bool) {
-		for frames := received.Next(); frames != nil; frames = received.Next() {
-			s, err := n.subscribers.take(received.Connection(), frames)
-			if err != nil {
-				n.faults.Note(err)
-				continue
-			}
-			if !s.Ends && !yield(s) {
-				return
-			}
-		}
-	}, nil
 }

@@ -24,10 +24,6 @@ const (
 	DefaultSub = "tcp://127.0.0.1:5556" // nodes announce themselves there
 )
 
-// maxControlFrame bounds the frames of discovery. A beacon's largest part is an address of 255 bytes, and a
-// subscription of 130,000 bytes was enough to crash libzmq.
-const maxControlFrame = 1024
-
 // ErrNotSent is the reason for a beacon that libzmq did not take.
 const ErrNotSent zmqwire.Fault = "announcement_not_sent"
 
@@ -94,13 +90,13 @@ func (t *Tower) open(config Config) error {
 		return err
 	}
 	if t.beacons, err = t.context.Open(zsock.XSUB, zsock.Options{
-		MaxFrame: maxControlFrame, PeerAddresses: true,
+		MaxFrame: zmqwire.MaxControlFrame, PeerAddresses: true,
 	}); err != nil {
 		return err
 	}
 	// A welcome greets each node that connects: C nodes know by it that they have a tower.
 	if t.mesh, err = t.context.Open(zsock.XPUB, zsock.Options{
-		MaxFrame: maxControlFrame, ReceiveLimit: subscriptionsWaiting, Sources: true, Welcome: zmqwire.WelcomeTopic,
+		MaxFrame: zmqwire.MaxControlFrame, ReceiveLimit: subscriptionsWaiting, Sources: true, Welcome: zmqwire.WelcomeTopic,
 	}); err != nil {
 		return err
 	}

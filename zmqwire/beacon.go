@@ -108,3 +108,7 @@ func ParseSubscription(frames [][]byte) (Subscription, error) {
 	}
 	return Subscription{Prefix: frames[0][1:], Ends: frames[0][0] == 0}, nil
 }
+
+// MaxControlFrame bounds the frames of discovery. A beacon's largest part is an address of 255 bytes, and a
+// subscription of 130,000 bytes was enough to crash libzmq.
+const MaxControlFrame = 1024

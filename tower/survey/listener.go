@@ -53,8 +53,8 @@ func Listen(
 
 // listen is Listen. prefixes returns the subscriptions, given the listener's address, besides the heads that are sent
 // to it: from these others see that a node has connected.
-func listen(node tower.NodeConfig, options zsock.Options, prefixes func(own string) []string) (*Listener, error) {
-	l := &Listener{log: node.Logger, options: options, ears: make(map[string]*ear), received: zsock.NewBatch()}
+func listen(config tower.NodeConfig, options zsock.Options, prefixes func(own string) []string) (*Listener, error) {
+	l := &Listener{log: config.Logger, options: options, ears: make(map[string]*ear), received: zsock.NewBatch()}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
@@ -62,7 +62,7 @@ func listen(node tower.NodeConfig, options zsock.Options, prefixes func(own stri
 	if l.context, err = zsock.NewContext(); err != nil {
 		return nil, err
 	}
-	if l.node, err = tower.Join(node, tower.Sockets{Publish: zsock.XPUB}); err != nil {
+	if l.node, err = tower.Join(config, tower.Sockets{Publish: zsock.XPUB}); err != nil {
 		l.context.Close(0)
 		return nil, err
 	}
