@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/flow"
 	"github.com/godafka/dafka/zmqwire/zsock"
@@ -139,7 +140,7 @@ type Consumer struct {
 	endTimeout time.Duration
 	minStores  int
 	most       int64
-	node       *tower.Node
+	node       *node.Node
 	handover   handover
 
 	// Of the node's goroutine.
@@ -204,7 +205,7 @@ type partition struct {
 	told    bool // a store made it known, which can be asked again
 	ends    bool // the records from end on were given up
 	end     uint64
-	owner   tower.Owner // who may say what is live
+	owner   node.Owner // who may say what is live
 }
 
 // source is what a record's header says: the partition, and whether the record is live or was asked for.
@@ -246,7 +247,7 @@ func Open(config Config) (*Consumer, error) {
 	if config.Node.Logger == nil {
 		config.Node.Logger = slog.New(slog.DiscardHandler)
 	}
-	node, err := tower.Join(config.Node, tower.Sockets{
+	node, err := node.Join(config.Node, node.Sockets{
 		Publish:   zsock.XPUB,
 		Send:      zsock.Options{SendLimit: 1 << 16},
 		Subscribe: []zsock.Options{{Sources: true}},
@@ -657,7 +658,7 @@ func (c *Consumer) receive(now time.Time) error {
 			}
 			if p := c.last.partition; p != nil {
 				if c.last.live && !c.node.Admits(&p.owner, p.Partition, c.received) {
-					c.node.Faults().Note(tower.ErrOwner)
+					c.node.Faults().Note(node.ErrOwner)
 					continue
 				}
 				c.record(c.last, sequence, frames[1])
@@ -696,12 +697,12 @@ func (c *Consumer) hear(frames [][]byte, now time.Time) error {
 		return nil
 	}
 	// Before the partition begins: a forgery must not say where.
-	var owner tower.Owner
+	var owner node.Owner
 	if p != nil {
 		owner = p.owner
 	}
 	if (m.Kind == zmqwire.Record || m.Kind == zmqwire.Head) && !c.node.Admits(&owner, string(m.Address), c.received) {
-		return tower.ErrOwner
+		return node.ErrOwner
 	}
 	if p == nil && m.Kind == zmqwire.DirectRecord {
 		return nil // the partition was forgotten meanwhile

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/flow"
 	"github.com/godafka/dafka/zmqwire/zsock"
@@ -327,7 +328,7 @@ func TestAddressBelongsToOneConnection(t *testing.T) {
 	}
 	faults := func(n uint64) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("%d forgeries counted", n), func() bool { return c.Stats().Faults[tower.ErrOwner] == n })
+		eventually(t, fmt.Sprintf("%d forgeries counted", n), func() bool { return c.Stats().Faults[node.ErrOwner] == n })
 	}
 	forger.Say(as("P", zmqwire.Record, 0, "forged"))
 	forger.Say(as("P", zmqwire.Head, 1<<40, ""))
@@ -383,7 +384,7 @@ func TestForgedBeginning(t *testing.T) {
 	}
 	forger.Say(of(zmqwire.Record, c, 1e12, "forged"))
 	forger.Say(of(zmqwire.Head, c, 1e12, ""))
-	eventually(t, "the faults", func() bool { return c.Stats().Faults[tower.ErrOwner] == 2 })
+	eventually(t, "the faults", func() bool { return c.Stats().Faults[node.ErrOwner] == 2 })
 	for sequence := range uint64(3) {
 		p.Say(of(zmqwire.Record, c, sequence, content(sequence)))
 	}
@@ -845,7 +846,7 @@ func still(t testing.TB, config Config) *Consumer {
 	t.Helper()
 	at := nowhere()
 	at.Limits = config.Node.Limits
-	node, err := tower.Join(at, tower.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
+	node, err := node.Join(at, node.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -970,7 +971,7 @@ func TestUntilEnd(t *testing.T) {
 		config := at(tw)
 		var heal func()
 		config.Pub[0], heal = cutOff(t, tw.Pub())
-		node, err := tower.Join(config, tower.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
+		node, err := node.Join(config, node.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 		if err != nil {
 			t.Fatal(err)
 		}

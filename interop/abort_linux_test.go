@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -15,14 +15,14 @@ import (
 // asker is a node that asks stores for heads, again and again until one answers.
 type asker struct {
 	*testing.T
-	node  *tower.Node
+	node  *node.Node
 	batch *zsock.Batch
 	asked int
 }
 
 func (c *cluster) asker(t *testing.T) *asker {
 	t.Helper()
-	node, err := tower.Join(c.node(), tower.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
+	node, err := node.Join(c.node(), node.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -214,7 +215,7 @@ func (c *cluster) all(topics ...string) partitions {
 func (c *cluster) awaitHeads(topic string, stores, partitions int, records uint64) {
 	c.t.Helper()
 	config := c.node()
-	node, err := tower.Join(config, tower.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
+	node, err := node.Join(config, node.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -44,10 +44,16 @@ var walls = map[string][]string{
 	"zmqwire/zsock":    {"zmqwire"},
 	"zmqwire/flow":     {"zmqwire", "zmqwire/zsock"},
 	"zmqwire/wiretest": {"zmqwire"},
+
+	"tower":           {},
+	"tower/node":      {"tower"},
+	"tower/survey":    {"tower", "tower/node"},
+	"tower/towertest": {"tower", "tower/node"},
+	"tower/rawtest":   {},
 }
 
 // forTests are the packages that tests share.
-var forTests = only("zmqwire/wiretest", "tower/towertest")
+var forTests = only("zmqwire/wiretest", "tower/towertest", "tower/rawtest")
 
 // dependencies says for each thing from outside the module who may touch it. What is not in it is refused, the
 // standard library apart: a new dependency is a decision, and takes a row.
@@ -238,7 +244,7 @@ func importFault(file, folder string, mayImport []string, imported string) strin
 			continue
 		}
 		allowed, kind := dependency.code, "code"
-		if strings.HasSuffix(file, "_test.go") {
+		if strings.HasSuffix(file, "_test.go") || slices.Contains(forTests, path.Dir(file)) {
 			allowed, kind = dependency.tests, "tests"
 		}
 		switch {
@@ -299,6 +305,10 @@ func TestImportRulesBite(t *testing.T) {
 		{"zmqwire/flow/a.go", list(zmqwire, zmqwire+"/zsock"), list("C", zmq4, zmqwire+"/wiretest", tower)},
 		{"tower/a.go", list(zmqwire, zmqwire+"/zsock", zmqwire+"/flow", "net"),
 			list("C", zmq4, producer, consumer, store, program, interop, pebble, cli, prom, gocmp, sys, other)},
+		{"tower/rawtest/a.go", list(zmqwire, zmqwire+"/wiretest", zmq4, gocmp), list("C", tower, tower+"/node", pebble)},
+		{"tower/b.go", nil, list(tower+"/node", tower+"/survey", tower+"/towertest")},
+		{"tower/node/a.go", list(tower, zmqwire, zmqwire+"/zsock"), list(tower+"/survey", tower+"/towertest", producer)},
+		{"tower/survey/a.go", list(tower, tower+"/node", zmqwire), list(tower+"/towertest", producer)},
 		{"tower/a_test.go", list(zmqwire, tower, zmq4, gocmp),
 			list("C", producer, consumer, store, pebble, cli, other)},
 		{"producer/a.go", list(tower, zmqwire, "context"),

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
@@ -157,7 +157,7 @@ func TestDoctorBlamesSenders(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.store(t.TempDir())
-	node, err := tower.Join(c.node(), tower.Sockets{Publish: zsock.PUB})
+	node, err := node.Join(c.node(), node.Sockets{Publish: zsock.PUB})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -27,7 +27,7 @@ import (
 // attacker is a node of the cluster that says what no node should.
 type attacker struct {
 	t       testing.TB
-	node    *tower.Node
+	node    *node.Node
 	batch   *zsock.Batch
 	out     *zsock.Batch
 	sent    int
@@ -36,7 +36,7 @@ type attacker struct {
 
 func (c *cluster) attacker() *attacker {
 	c.t.Helper()
-	node, err := tower.Join(c.node(), tower.Sockets{
+	node, err := node.Join(c.node(), node.Sockets{
 		Publish: zsock.XPUB, Send: zsock.Options{SendLimit: 1 << 20}, Subscribe: []zsock.Options{{}},
 	})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -36,7 +36,7 @@ const transcribed = 1000
 // tap starts one.
 func (c *cluster) tap() *tap {
 	c.t.Helper()
-	node, err := tower.Join(c.node(), tower.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
+	node, err := node.Join(c.node(), node.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func (c *cluster) tap() *tap {
 	return tap
 }
 
-func (tap *tap) listen(node *tower.Node, batch *zsock.Batch) error {
+func (tap *tap) listen(node *node.Node, batch *zsock.Batch) error {
 	tap.mu.Lock()
 	defer tap.mu.Unlock()
 	if err := node.Pub.Drain(batch); err != nil {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -15,7 +15,7 @@ import (
 // there afterwards, whatever happened.
 type witness struct {
 	t    testing.TB
-	node *tower.Node
+	node *node.Node
 	quit chan struct{}
 	done chan struct{}
 
@@ -28,7 +28,7 @@ type witness struct {
 
 func (c *cluster) witness() *witness {
 	c.t.Helper()
-	node, err := tower.Join(c.node(), tower.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
+	node, err := node.Join(c.node(), node.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/flow"
 	"github.com/godafka/dafka/zmqwire/zsock"
@@ -127,7 +128,7 @@ type Producer struct {
 	log          log
 	quorum       quorum
 	logger       *slog.Logger
-	node         *tower.Node
+	node         *node.Node
 
 	// Of the node's goroutine.
 	received *zsock.Batch
@@ -180,7 +181,7 @@ func Open(config Config) (*Producer, error) {
 		config.Node.Logger = slog.New(slog.DiscardHandler)
 	}
 	given := config.Node.Address != ""
-	node, err := tower.Join(config.Node, tower.Sockets{
+	node, err := node.Join(config.Node, node.Sockets{
 		Publish:   zsock.XPUB,
 		Send:      zsock.Options{SendLimit: queueRecords, Patience: patience},
 		Subscribe: []zsock.Options{{Sources: true}},

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/tower/towertest"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
@@ -1175,7 +1176,7 @@ func BenchmarkSend(b *testing.B) {
 func subscriber(b *testing.B, tw *tower.Tower, p *Producer) (stop func()) {
 	config := at(tw)
 	config.Address = "STORE"
-	node, err := tower.Join(config, tower.Sockets{
+	node, err := node.Join(config, node.Sockets{
 		Publish: zsock.PUB, Send: zsock.Options{}, Subscribe: []zsock.Options{{}},
 	})
 	if err == nil {

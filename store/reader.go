@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/flow"
 	"github.com/godafka/dafka/zmqwire/zsock"
@@ -32,7 +33,7 @@ const ErrHeadRequests zmqwire.Fault = "too_many_head_requests"
 // reader is the half of a store that answers: which partitions there are, and what they hold. It reads nothing but the
 // database, so it only ever tells of what is on disk.
 type reader struct {
-	node *tower.Node
+	node *node.Node
 	db   *database
 
 	// Of the node's goroutine.
@@ -72,7 +73,7 @@ func (k headKey) bounds() (lower, upper []byte) {
 }
 
 func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader, error) {
-	node, err := tower.Join(config, tower.Sockets{
+	node, err := node.Join(config, node.Sockets{
 		Publish: zsock.XPUB,
 		// An answer has one taker, so that a full queue holds up that taker's answers only; but for peers that subscribe to
 		// what is others' (flow.Standstill). Patience is never used up, because nothing is sent with waiting.

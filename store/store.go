@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -199,7 +200,7 @@ func (s *Store) Connected() int { return min(s.writer.node.Connected(), s.reader
 // ends first, the error wraps ctx's. If the store was closed or failed first, the error is ErrClosed.
 func (s *Store) WaitConnected(ctx context.Context) error {
 	for s.Connected() == 0 {
-		for _, node := range []*tower.Node{s.writer.node, s.reader.node} {
+		for _, node := range []*node.Node{s.writer.node, s.reader.node} {
 			if err := node.WaitConnected(ctx, s.closed, ErrClosed); err != nil {
 				return err
 			}

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/tower/towertest"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/flow"
@@ -282,7 +283,7 @@ func TestForgedRecordsAreNotStored(t *testing.T) {
 	head := recordMessage(zmqwire.Head, s, 1<<40, "")
 	head.Content = nil
 	forger.Say(head)
-	eventually(t, "all forgeries counted", func() bool { return s.Stats().Faults[tower.ErrOwner] == 21 })
+	eventually(t, "all forgeries counted", func() bool { return s.Stats().Faults[node.ErrOwner] == 21 })
 	fill(t, p, s, 10, 20)
 	if diff := cmp.Diff(contentsUpTo(20), stored(t, s.db, "hello", "P")); diff != "" {
 		t.Errorf("stored (-want +got):\n%s", diff)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/flow"
 	"github.com/godafka/dafka/zmqwire/zsock"
@@ -59,7 +60,7 @@ const (
 // the committing one waits for the disk with one set of runs, the next set fills. An ACK is sent only for what a
 // commit that returned without error holds.
 type writer struct {
-	node *tower.Node
+	node *node.Node
 	db   *database
 	log  *slog.Logger
 
@@ -115,7 +116,7 @@ type partition struct {
 	owed   bool           // an ACK is to be sent again
 	heard  bool           // since forgetIdle looked last
 	live   bool           // its producer was heard
-	owner  tower.Owner    // who may say what is live
+	owner  node.Owner     // who may say what is live
 	claim  int            // the connection that made it known
 	gap    *gap           // what of it is fetched again; nil when nothing is
 
@@ -158,7 +159,7 @@ type committed struct {
 }
 
 func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer, error) {
-	node, err := tower.Join(config, tower.Sockets{
+	node, err := node.Join(config, node.Sockets{
 		Publish: zsock.XPUB,
 		Send:    zsock.Options{SendLimit: 1 << 16},
 		Subscribe: []zsock.Options{
@@ -353,7 +354,7 @@ func (w *writer) receive(socket int) error {
 			}
 			if p := w.last.partition; p != nil {
 				if w.last.live && !w.node.Admits(&p.owner, p.Partition, w.received) {
-					w.node.Faults().Note(tower.ErrOwner)
+					w.node.Faults().Note(node.ErrOwner)
 					continue
 				}
 				p.heard = true
@@ -382,7 +383,7 @@ func (w *writer) hear(frames [][]byte) error {
 		return err
 	}
 	if (m.Kind == zmqwire.Record || m.Kind == zmqwire.Head) && !w.node.Admits(&p.owner, p.Partition, w.received) {
-		return tower.ErrOwner
+		return node.ErrOwner
 	}
 	p.heard = true
 	switch m.Kind {

@@ -43,8 +43,8 @@ const maxTowers = 8
 // libzmq makes something else (zsock.Socket.Subscribe).
 const maxOwnAddress = 244
 
-// withDefaults fills in what is empty and reports everything that is wrong at once.
-func (c NodeConfig) withDefaults() (NodeConfig, error) {
+// WithDefaults returns the configuration with what is empty filled in. Its error names everything that is wrong.
+func (c NodeConfig) WithDefaults() (NodeConfig, error) {
 	if len(c.Pub) == 0 {
 		c.Pub = []string{DefaultPub}
 	}
@@ -94,7 +94,7 @@ func (c NodeConfig) withDefaults() (NodeConfig, error) {
 			c.Interval, c.Timeout))
 	}
 	var err error
-	c.Limits, err = c.Limits.withDefaults()
+	c.Limits, err = c.Limits.WithDefaults()
 	return c, errors.Join(append(wrong, err)...)
 }
 

@@ -7,15 +7,11 @@ import (
 	"github.com/godafka/dafka/zmqwire/wiretest"
 )
 
-const bound = rawtest.Bound
-
 var (
 	must       = wiretest.Must
 	frames     = wiretest.Frames
 	within     = rawtest.Within
 	eventually = rawtest.Eventually
-	raw        = rawtest.Open
-	next       = rawtest.Next
 )
 
 type rawNode = rawtest.Node

@@ -40,7 +40,8 @@ type Limits struct {
 // defaultSubscriptions is the limit of a tower, too, where nodes have two or three.
 const defaultSubscriptions = 1 << 20
 
-func (l Limits) withDefaults() (Limits, error) {
+// WithDefaults returns the limits with what is zero filled in. Its error names every limit that is out of range.
+func (l Limits) WithDefaults() (Limits, error) {
 	err := errors.Join(
 		limit("peers", &l.Peers, 1024, 1, math.MaxInt32),
 		limit("frame", &l.Frame, zsock.DefaultMaxFrame, 1<<10, zsock.DefaultMaxFrame),

@@ -14,7 +14,7 @@ func TestLimits(t *testing.T) {
 		{Limits{1, 1024, 1, 1, 1, 1, 1024}, Limits{1, 1024, 1, 1, 1, 1, 1024}},
 		{Limits{Bytes: 1 << 40}, Limits{1024, 1 << 30, 1024, 16384, 16 << 20, 1 << 40, 1 << 20}},
 	} {
-		got, err := test.given.withDefaults()
+		got, err := test.given.WithDefaults()
 		must(t, err)
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%+v (-want +got):\n%s", test.given, diff)

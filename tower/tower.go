@@ -1,5 +1,5 @@
-// Package tower is where nodes meet: the tower itself, and the half of discovery that each node has (Node), which
-// announces the node, learns of others, connects to them and gives up those that fell silent.
+// Package tower has the tower, which introduces the nodes of a cluster to each other, and what every node is configured with:
+// NodeConfig and Limits. What nodes are made of is in package node below it, and what a cluster looks like in package survey.
 package tower
 
 import (
@@ -46,8 +46,8 @@ type Tower struct {
 	batch    *zsock.Batch
 	faults   *zmqwire.Faults
 	census   census
-	nodes    subscriptions // at mesh
-	idle     idle          // at mesh
+	nodes    zsock.SubscriptionLimit // at mesh
+	idle     zsock.IdleConnections   // at mesh
 	log      *slog.Logger
 
 	received, forwarded atomic.Uint64 // beacons
@@ -73,7 +73,7 @@ func Open(config Config) (*Tower, error) {
 	}
 	t := &Tower{
 		log: config.Logger, faults: zmqwire.NewFaults(config.Logger), done: make(chan struct{}),
-		nodes: newSubscriptions(defaultSubscriptions),
+		nodes: zsock.NewSubscriptionLimit(defaultSubscriptions),
 	}
 	t.round.Set(time.Now())
 	if err := t.open(config); err != nil {
@@ -96,7 +96,7 @@ func (t *Tower) open(config Config) error {
 	}
 	// A welcome greets each node that connects: C nodes know by it that they have a tower.
 	if t.mesh, err = t.context.Open(zsock.XPUB, zsock.Options{
-		MaxFrame: zmqwire.MaxControlFrame, ReceiveLimit: subscriptionsWaiting, Sources: true, Welcome: zmqwire.WelcomeTopic,
+		MaxFrame: zmqwire.MaxControlFrame, ReceiveLimit: zsock.SubscriptionsWaiting, Sources: true, Welcome: zmqwire.WelcomeTopic,
 	}); err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (t *Tower) open(config Config) error {
 	if t.pub, err = bind(t.mesh, config.Pub); err != nil {
 		return err
 	}
-	t.idle = newIdle(t.pub)
+	t.idle = zsock.NewIdleConnections(t.pub)
 	// The C tower passes its nodes' subscriptions on to nodes, whatever they are. Beacons are all a tower wants.
 	t.batch = zsock.NewBatch()
 	t.batch.Add(zmqwire.Subscription{Prefix: []byte(zmqwire.BeaconTopic)}.Append(nil))
@@ -205,7 +205,7 @@ func (t *Tower) run() {
 			t.err = fmt.Errorf("tower: %w", err)
 			return
 		}
-		t.idle.end(time.Now(), t.nodes.of)
+		t.idle.End(time.Now(), t.nodes.ByPeer)
 		if t.ending.Load() {
 			return
 		}
@@ -221,7 +221,7 @@ func (t *Tower) takeSubscriptions() error {
 		return err
 	}
 	for frames := t.batch.Next(); frames != nil; frames = t.batch.Next() {
-		if _, err := t.nodes.take(t.batch.Connection(), frames); err != nil {
+		if _, err := t.nodes.Take(t.batch.Connection(), frames); err != nil {
 			t.faults.Note(err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -146,7 +147,7 @@ func workJoin(w *worker, c *cli.Context, config tower.NodeConfig) error {
 	met := make(chan error, c.Int("count"))
 	end := make(chan struct{})
 	for range c.Int("count") {
-		node, err := tower.Join(config, tower.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
+		node, err := node.Join(config, node.Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 		if err != nil {
 			return err
 		}
@@ -202,7 +203,7 @@ func simulatedTopic(producer, topics int) string { return fmt.Sprintf("topic-%d"
 
 // workSimulate plays many producers: it sends their records in turn and waits for the ACK of each one's last.
 func workSimulate(w *worker, c *cli.Context, config tower.NodeConfig) error {
-	node, err := tower.Join(config, tower.Sockets{
+	node, err := node.Join(config, node.Sockets{
 		Publish: zsock.PUB,
 		// The queue is bounded in messages; records here are small.
 		Send:      zsock.Options{Patience: time.Second},
@@ -345,7 +346,7 @@ func workSimulate(w *worker, c *cli.Context, config tower.NodeConfig) error {
 
 // workAskHeads reports how long a store takes to tell the heads of one topic, at the median of many times.
 func workAskHeads(w *worker, c *cli.Context, config tower.NodeConfig) error {
-	node, err := tower.Join(config, tower.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
+	node, err := node.Join(config, node.Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
@@ -174,7 +175,7 @@ func TestLimitsByDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := tower.Join(tower.NodeConfig{Bind: "tcp://127.0.0.1:*"}, tower.Sockets{Publish: zsock.XPUB})
+	node, err := node.Join(tower.NodeConfig{Bind: "tcp://127.0.0.1:*"}, node.Sockets{Publish: zsock.XPUB})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/tower/survey"
 	"github.com/godafka/dafka/zmqwire"
 )
@@ -79,7 +79,7 @@ func (s *sniffed) prefixes() (prefixes []string) {
 
 // wants says whether a message from the member is wanted. Hellos to nobody are not: they answer the sniffer's own
 // subscription to all hellos.
-func (s *sniffed) wants(from tower.Member, m *zmqwire.Message) bool {
+func (s *sniffed) wants(from node.Member, m *zmqwire.Message) bool {
 	if len(m.Routing) == 0 && (m.Kind == zmqwire.ConsumerHello || m.Kind == zmqwire.StoreHello) {
 		return false
 	}
@@ -95,7 +95,7 @@ func (s *sniffed) wants(from tower.Member, m *zmqwire.Message) bool {
 	return s.peer == "" || s.isPeer(from) || s.peer == string(m.Address) || s.peer == string(m.Routing)
 }
 
-func (s *sniffed) isPeer(m tower.Member) bool { return s.peer == m.Address || s.peer == hostPort(m) }
+func (s *sniffed) isPeer(m node.Member) bool { return s.peer == m.Address || s.peer == hostPort(m) }
 
 func runSniff(c *cli.Context) error {
 	if err := wantArgs(c, 0); err != nil {
@@ -113,7 +113,7 @@ func runSniff(c *cli.Context) error {
 	out := newPrinter(os.Stdout)
 	var message zmqwire.Message
 	var printed atomic.Bool
-	l, err := survey.Listen(settings.node(), want.prefixes(), func(from tower.Member, frames [][]byte) {
+	l, err := survey.Listen(settings.node(), want.prefixes(), func(from node.Member, frames [][]byte) {
 		err := message.Decode(frames)
 		switch {
 		case err != nil && (want.peer == "" || want.isPeer(from)):
@@ -156,7 +156,7 @@ const mostContent = 60
 // clock is how times are printed.
 const clock = "15:04:05.000"
 
-func printMessage(p *printer, now time.Time, from tower.Member, m *zmqwire.Message) {
+func printMessage(p *printer, now time.Time, from node.Member, m *zmqwire.Message) {
 	fmt.Fprintf(p, "%s %s %v", now.Format(clock), hostPort(from), m.Kind)
 	has := fieldsOf(m.Kind)
 	field := func(name string, value []byte) {
@@ -200,7 +200,7 @@ func printMessage(p *printer, now time.Time, from tower.Member, m *zmqwire.Messa
 	p.endRecord()
 }
 
-func printMalformed(p *printer, now time.Time, from tower.Member, err error) {
+func printMalformed(p *printer, now time.Time, from node.Member, err error) {
 	fmt.Fprintf(p, "%s %s malformed: %v\n", now.Format(clock), hostPort(from), err)
 	p.endRecord()
 }
@@ -214,4 +214,4 @@ func word(name []byte) string {
 }
 
 // hostPort is where a member can be reached, as people name it.
-func hostPort(m tower.Member) string { return strings.TrimPrefix(m.Endpoint.String(), "tcp://") }
+func hostPort(m node.Member) string { return strings.TrimPrefix(m.Endpoint.String(), "tcp://") }

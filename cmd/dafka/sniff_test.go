@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -24,12 +24,12 @@ func TestSniffed(t *testing.T) {
 	if _, err := parseKinds([]string{"records"}); err == nil {
 		t.Error("records: no error")
 	}
-	p := tower.Member{Address: "P", Endpoint: zmqwire.Endpoint{Host: "127.0.0.1", Port: 5}}
-	q := tower.Member{Address: "Q", Endpoint: zmqwire.Endpoint{Host: "127.0.0.1", Port: 6}}
+	p := node.Member{Address: "P", Endpoint: zmqwire.Endpoint{Host: "127.0.0.1", Port: 5}}
+	q := node.Member{Address: "Q", Endpoint: zmqwire.Endpoint{Host: "127.0.0.1", Port: 6}}
 	record := &zmqwire.Message{Kind: zmqwire.Record, Routing: []byte("t"), Address: []byte("P"), Subject: []byte("t")}
 	for _, test := range []struct {
 		sniffed
-		from tower.Member
+		from node.Member
 		m    *zmqwire.Message
 		want bool
 	}{
@@ -55,7 +55,7 @@ func TestSniffed(t *testing.T) {
 
 func TestPrintMessage(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.UTC)
-	from := tower.Member{Address: "S", Endpoint: zmqwire.Endpoint{Host: "127.0.0.1", Port: 5}}
+	from := node.Member{Address: "S", Endpoint: zmqwire.Endpoint{Host: "127.0.0.1", Port: 5}}
 	m := func(kind zmqwire.Kind, routing string) *zmqwire.Message {
 		return &zmqwire.Message{Kind: kind, Routing: []byte(routing), Address: []byte("P"), Subject: []byte("a topic"), Sequence: 7, Count: 3}
 	}

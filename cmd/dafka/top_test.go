@@ -10,14 +10,14 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/tower/survey"
 )
 
 // clusterOf is a cluster of so many topics; the first has a producer.
 func clusterOf(topics int) *survey.Snapshot {
 	now := time.Unix(1_000_000, 0)
-	s := &survey.Snapshot{At: now, Towers: []tower.Link{{Connected: true}}, Partitions: make([]survey.Partition, topics)}
+	s := &survey.Snapshot{At: now, Towers: []node.Link{{Connected: true}}, Partitions: make([]survey.Partition, topics)}
 	s.Topics = []survey.Topic{{Name: "hello", Partitions: 1, Producers: 1, Records: 30, Unacked: 23, Rate: 20}}
 	for i := range topics - 1 {
 		s.Topics = append(s.Topics, survey.Topic{Name: fmt.Sprintf("topic %d", i), Partitions: 1, Records: uint64(i)})

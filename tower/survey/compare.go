@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -104,7 +104,7 @@ type compared struct {
 
 // comparedStore is one of the stores that have the partition.
 type comparedStore struct {
-	member  tower.Member
+	member  node.Member
 	records uint64   // says its head
 	given   []uint64 // hashes of those from from on
 	refused int      // how often it ended its answer since it last gave any
@@ -135,7 +135,7 @@ func newComparison(s *Survey, topics []string) *comparison {
 		c.waiting = append(c.waiting, p)
 	}
 	heads := s.Listener.receive
-	s.Listener.receive = func(from tower.Member, frames [][]byte) {
+	s.Listener.receive = func(from node.Member, frames [][]byte) {
 		if len(frames) == 2 {
 			c.takeRecord(from, frames)
 			return
@@ -214,7 +214,7 @@ func (s *comparedStore) owes(p *compared) bool {
 }
 
 // takeRecord takes what a store gives.
-func (c *comparison) takeRecord(from tower.Member, frames [][]byte) {
+func (c *comparison) takeRecord(from node.Member, frames [][]byte) {
 	m := &c.message
 	if err := m.Decode(frames); err != nil {
 		c.node.Faults().Note(err)
@@ -235,7 +235,7 @@ func (c *comparison) takeRecord(from tower.Member, frames [][]byte) {
 }
 
 // takeEnd takes a store's head: with it an answer ends.
-func (c *comparison) takeEnd(from tower.Member, frames [][]byte) {
+func (c *comparison) takeEnd(from node.Member, frames [][]byte) {
 	m := &c.message
 	if m.Decode(frames) != nil {
 		return // who hears heads has counted it

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -124,7 +125,7 @@ func (s *Survey) probe(ctx context.Context, e *evidence) error {
 		default:
 		}
 	}
-	unsure := func(m tower.Member) bool {
+	unsure := func(m node.Member) bool {
 		return e.probed[hostPort(m)].err != nil && !m.Heard.After(begun) && !e.silent(m, time.Now())
 	}
 	for slices.ContainsFunc(s.members, unsure) {
@@ -139,7 +140,7 @@ func (s *Survey) probe(ctx context.Context, e *evidence) error {
 // some seconds on: what is about to arrive is not missing, so only what lacked in the later though it was there in the
 // earlier counts.
 type evidence struct {
-	links         []tower.Link
+	links         []node.Link
 	node          tower.NodeConfig // of the survey
 	stores        int              // as many there should be; 0: unknown
 	missing       []Missing
@@ -150,7 +151,7 @@ type evidence struct {
 }
 
 // silent says that no beacon has come from the member for longer than beacons take.
-func (e *evidence) silent(m tower.Member, now time.Time) bool {
+func (e *evidence) silent(m node.Member, now time.Time) bool {
 	return now.Sub(m.Heard).Seconds() > silentBeacons*e.node.Interval.Seconds()
 }
 
@@ -260,9 +261,9 @@ func (d *Diagnosis) lookAtTowers(e *evidence) {
 
 // lookAtMembers finds nodes that others cannot reach, or that cannot reach others.
 func (d *Diagnosis) lookAtMembers(e *evidence) {
-	var apart []tower.Member // that were there all the time, and have not connected
+	var apart []node.Member // that were there all the time, and have not connected
 	members := slices.Clone(e.after.members)
-	slices.SortStableFunc(members, func(a, b tower.Member) int { return strings.Compare(hostPort(a), hostPort(b)) })
+	slices.SortStableFunc(members, func(a, b node.Member) int { return strings.Compare(hostPort(a), hostPort(b)) })
 	for _, m := range members {
 		role, got := e.after.role(m.Address), e.probed[hostPort(m)]
 		level := Error

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -13,7 +14,7 @@ import (
 // Listener is a node that only receives. It has one socket for each member, because messages do not name their sender.
 // All methods but Connected belong to one goroutine.
 type Listener struct {
-	node     *tower.Node
+	node     *node.Node
 	log      *slog.Logger
 	options  zsock.Options
 	prefixes []string // what it subscribes to at each member
@@ -25,13 +26,13 @@ type Listener struct {
 	// subscribed is called with each subscription that arrives, and receive with each message. Their arguments are valid
 	// until they return.
 	subscribed func(prefix []byte, connection int)
-	receive    func(from tower.Member, frames [][]byte)
+	receive    func(from node.Member, frames [][]byte)
 }
 
 // ear is the connection to one member.
 type ear struct {
 	socket *zsock.Socket
-	member tower.Member
+	member node.Member
 }
 
 // turnInterval is how often a listener looks for messages: often enough for people, and for publishers, which slow down
@@ -41,7 +42,7 @@ const turnInterval = 10 * time.Millisecond
 // Listen joins the cluster and subscribes to the prefixes at every member. Turn then calls receive with each message;
 // the frames are valid until receive returns. It does not wait for a tower.
 func Listen(
-	node tower.NodeConfig, prefixes []string, receive func(from tower.Member, frames [][]byte),
+	node tower.NodeConfig, prefixes []string, receive func(from node.Member, frames [][]byte),
 ) (*Listener, error) {
 	l, err := listen(node, zsock.Options{}, func(string) []string { return prefixes })
 	if err != nil {
@@ -62,7 +63,7 @@ func listen(config tower.NodeConfig, options zsock.Options, prefixes func(own st
 	if l.context, err = zsock.NewContext(); err != nil {
 		return nil, err
 	}
-	if l.node, err = tower.Join(config, tower.Sockets{Publish: zsock.XPUB}); err != nil {
+	if l.node, err = node.Join(config, node.Sockets{Publish: zsock.XPUB}); err != nil {
 		l.context.Close(0)
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func (l *Listener) Turn() error {
 // follow opens ears for new members and closes those of members that have gone. Where two members have one endpoint,
 // the newer is there, and the older is not known to be gone yet.
 func (l *Listener) follow() error {
-	at := make(map[string]tower.Member)
+	at := make(map[string]node.Member)
 	for _, m := range l.node.Members() {
 		if known, ok := at[m.At]; m.At != "" && (!ok || m.Since.After(known.Since)) {
 			at[m.At] = m

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -30,7 +30,7 @@ const (
 //
 // It believes every claim: an operator wants to see a wrong claim, not to be spared it.
 type picture struct {
-	members    []tower.Member
+	members    []node.Member
 	kinds      map[string]string // by address, the kinds of messages that it subscribes to for itself
 	partitions map[partitionName]*partition
 	faults     map[string]map[zmqwire.Fault]uint64 // what each sender got wrong, by address
@@ -117,9 +117,9 @@ func (p *picture) clone() *picture {
 }
 
 // meet takes the members as they are now.
-func (p *picture) meet(members []tower.Member, now time.Time) {
+func (p *picture) meet(members []node.Member, now time.Time) {
 	// Both are sorted by address.
-	same := func(a, b tower.Member) bool { return a.Address == b.Address && a.At == b.At }
+	same := func(a, b node.Member) bool { return a.Address == b.Address && a.At == b.At }
 	if !slices.EqualFunc(members, p.members, same) {
 		p.news = now
 	}
@@ -312,19 +312,19 @@ func (p *picture) blame(from string, reason zmqwire.Fault) {
 }
 
 // member finds a member by its address.
-func (p *picture) member(address string) (tower.Member, bool) {
-	i, ok := slices.BinarySearchFunc(p.members, address, func(m tower.Member, address string) int {
+func (p *picture) member(address string) (node.Member, bool) {
+	i, ok := slices.BinarySearchFunc(p.members, address, func(m node.Member, address string) int {
 		return strings.Compare(m.Address, address)
 	})
 	if !ok {
-		return tower.Member{}, false
+		return node.Member{}, false
 	}
 	return p.members[i], true
 }
 
 // having lists the members of a role.
-func (p *picture) having(r Role) []tower.Member {
-	var members []tower.Member
+func (p *picture) having(r Role) []node.Member {
+	var members []node.Member
 	for _, m := range p.members {
 		if p.role(m.Address) == r {
 			members = append(members, m)
@@ -334,7 +334,7 @@ func (p *picture) having(r Role) []tower.Member {
 }
 
 // stores are the members that answer for stores.
-func (p *picture) stores() []tower.Member { return p.having(Store) }
+func (p *picture) stores() []node.Member { return p.having(Store) }
 
 // names lists the partitions, by topic and address.
 func (p *picture) names() []partitionName {

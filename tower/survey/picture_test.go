@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -42,11 +42,11 @@ func draws(t *testing.T, members ...string) *drawn {
 // present are the members from now on.
 func (d *drawn) present(members ...string) {
 	slices.Sort(members)
-	var all []tower.Member
+	var all []node.Member
 	for _, address := range members {
 		port := uint16(len(address)) + uint16(address[0])*10 + uint16(address[len(address)-1])
 		e := zmqwire.Endpoint{Host: "127.0.0.1", Port: port}
-		all = append(all, tower.Member{Address: address, Endpoint: e, At: e.String(), Since: d.now, Heard: d.now})
+		all = append(all, node.Member{Address: address, Endpoint: e, At: e.String(), Since: d.now, Heard: d.now})
 	}
 	d.meet(all, d.now)
 }

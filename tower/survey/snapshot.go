@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -14,7 +14,7 @@ import (
 // It shares nothing with the survey.
 type Snapshot struct {
 	At         time.Time
-	Towers     []tower.Link // in the order of the configuration
+	Towers     []node.Link  // in the order of the configuration
 	Topics     []Topic      // sorted by name
 	Partitions []Partition  // sorted by topic and address
 	Stores     []StoreState // sorted by endpoint
@@ -29,7 +29,7 @@ func (s *Snapshot) Complete() bool { return len(s.Missing) == 0 }
 
 // Connected reports whether a tower can be heard.
 func (s *Snapshot) Connected() bool {
-	return slices.ContainsFunc(s.Towers, func(l tower.Link) bool { return l.Connected })
+	return slices.ContainsFunc(s.Towers, func(l node.Link) bool { return l.Connected })
 }
 
 // Missing is one reason for which a snapshot may be incomplete.
@@ -101,13 +101,13 @@ type Peer struct {
 }
 
 // hostPort is where a member can be reached, as people name it.
-func hostPort(m tower.Member) string { return strings.TrimPrefix(m.Endpoint.String(), "tcp://") }
+func hostPort(m node.Member) string { return strings.TrimPrefix(m.Endpoint.String(), "tcp://") }
 
 // snapshot makes a Snapshot of the picture. silent are the addresses of the stores that have not answered.
 func (p *picture) snapshot(silent map[string]bool, now time.Time) *Snapshot {
 	s := &Snapshot{At: now}
 	stores := p.stores()
-	slices.SortFunc(stores, func(a, b tower.Member) int { return strings.Compare(hostPort(a), hostPort(b)) })
+	slices.SortFunc(stores, func(a, b node.Member) int { return strings.Compare(hostPort(a), hostPort(b)) })
 	for _, m := range stores {
 		s.Stores = append(s.Stores, StoreState{
 			Address: m.Address, Endpoint: hostPort(m), MadeInC: zmqwire.MadeInC(m.Address), LastBeacon: m.Heard,

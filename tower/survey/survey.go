@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -61,7 +62,7 @@ type Survey struct {
 
 // asking is how far a store is in answering.
 type asking struct {
-	member   tower.Member
+	member   node.Member
 	greeting time.Time // when it was last asked for a greeting
 	answered bool
 }
@@ -98,7 +99,7 @@ func open(config Config, options zsock.Options, answers ...zmqwire.Kind) (*Surve
 		}
 		s.picture.subscribed(prefix, connection, time.Now())
 	}
-	s.Listener.receive = func(from tower.Member, frames [][]byte) {
+	s.Listener.receive = func(from node.Member, frames [][]byte) {
 		if err := s.picture.receive(from.Address, s.node.Address(), frames, time.Now()); err != nil {
 			s.node.Faults().Note(err)
 			var reason zmqwire.Fault

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godafka/dafka/tower"
+	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -48,7 +49,7 @@ func At(tw *tower.Tower) tower.NodeConfig {
 // Peer is a node that says and hears whatever a test wants, without any of the rules that real nodes follow.
 type Peer struct {
 	t       testing.TB
-	node    *tower.Node
+	node    *node.Node
 	respond func(*zmqwire.Message) // runs on the peer's goroutine; the message is its own to keep
 	done    chan struct{}
 
@@ -73,7 +74,7 @@ func JoinReading(
 	t.Helper()
 	config := At(tw)
 	config.Address = address
-	node, err := tower.Join(config, tower.Sockets{
+	node, err := node.Join(config, node.Sockets{
 		Publish: zsock.XPUB, Send: zsock.Options{SendLimit: 1 << 20},
 		Subscribe: []zsock.Options{options}, Linger: time.Second,
 	})

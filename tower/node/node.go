@@ -1,4 +1,4 @@
-package tower
+package node
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -50,7 +51,7 @@ type Node struct {
 	Pub *zsock.Socket   // what the node says; bound
 	Sub []*zsock.Socket // what it hears; connected to every peer
 
-	config  NodeConfig
+	config  tower.NodeConfig
 	log     *slog.Logger
 	faults  *zmqwire.Faults
 	context *zsock.Context
@@ -65,8 +66,8 @@ type Node struct {
 
 	namesake    string // the endpoint of another node of the same address; empty when none was seen
 	directory   *directory
-	subscribers subscriptions // at Pub
-	idle        idle          // at Pub, when that is an XPUB
+	subscribers zsock.SubscriptionLimit // at Pub
+	idle        zsock.IdleConnections   // at Pub, when that is an XPUB
 	changes     []change
 	connected   map[zmqwire.Endpoint]string // the endpoints in use, and what the sockets connected to
 	heard       time.Time                   // when a tower was last heard
@@ -98,8 +99,8 @@ type link struct {
 }
 
 // Join makes a node and begins to look for its towers; it does not wait for them.
-func Join(config NodeConfig, sockets Sockets) (*Node, error) {
-	config, err := config.withDefaults()
+func Join(config tower.NodeConfig, sockets Sockets) (*Node, error) {
+	config, err := config.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func Join(config NodeConfig, sockets Sockets) (*Node, error) {
 		faults:      zmqwire.NewFaults(config.Logger),
 		batch:       zsock.NewBatch(),
 		directory:   newDirectory(config.Limits.Peers, config.Timeout),
-		subscribers: newSubscriptions(config.Limits.Subscriptions),
+		subscribers: zsock.NewSubscriptionLimit(config.Limits.Subscriptions),
 		connected:   make(map[zmqwire.Endpoint]string),
 		pending:     make(map[string]bool),
 		contact:     newContact(),
@@ -131,16 +132,16 @@ func (n *Node) open(sockets Sockets) error {
 		return err
 	}
 	// Only subscriptions arrive there.
-	sockets.Send.MaxFrame, sockets.Send.ReceiveLimit, sockets.Send.Sources = maxSubscription, subscriptionsWaiting, true
+	sockets.Send.MaxFrame, sockets.Send.ReceiveLimit, sockets.Send.Sources = zsock.MaxSubscription, zsock.SubscriptionsWaiting, true
 	if n.Pub, err = n.context.Open(sockets.Publish, sockets.Send); err != nil {
 		return err
 	}
 	bound, err := n.Pub.Bind(n.config.Bind)
 	if err != nil {
-		return fmt.Errorf("%w (want %s)", err, WantBind)
+		return fmt.Errorf("%w (want %s)", err, tower.WantBind)
 	}
-	if n.idle = newIdle(bound); sockets.Publish != zsock.XPUB {
-		n.idle.port = -1 // nothing is known of its subscribers
+	if n.idle = zsock.NewIdleConnections(bound); sockets.Publish != zsock.XPUB {
+		n.idle.Port = -1 // nothing is known of its subscribers
 	}
 	polled := []*zsock.Socket{n.Pub}
 	for _, options := range sockets.Subscribe {
@@ -195,7 +196,7 @@ func (n *Node) open(sockets Sockets) error {
 func (n *Node) Address() string { return n.config.Address }
 
 // Limits are those that the node goes by: its configuration's, with the defaults filled in.
-func (n *Node) Limits() Limits { return n.config.Limits }
+func (n *Node) Limits() tower.Limits { return n.config.Limits }
 
 // Connected is the number of towers that can be heard. It may be called from any goroutine.
 func (n *Node) Connected() int { return n.contact.count() }
@@ -239,7 +240,7 @@ type Link struct {
 }
 
 // Config is what the node goes by: the given configuration, with the defaults filled in.
-func (n *Node) Config() NodeConfig { return n.config }
+func (n *Node) Config() tower.NodeConfig { return n.config }
 
 // Links lists the node's towers in the order of its configuration.
 func (n *Node) Links() []Link {
@@ -405,7 +406,7 @@ func (n *Node) hear(l *link, now time.Time) {
 }
 
 func (n *Node) expire(now time.Time) {
-	n.idle.end(now, n.subscribers.of)
+	n.idle.End(now, n.subscribers.ByPeer)
 	for _, l := range n.links {
 		if now.Sub(l.heard) <= n.config.Timeout {
 			if l.connected && now.Sub(l.echoed) > n.config.Timeout {
@@ -510,7 +511,7 @@ func (n *Node) Subscriptions(received *zsock.Batch) (iter.Seq[zmqwire.Subscripti
 	}
 	return func(yield func(zmqwire.Subscription) bool) {
 		for frames := received.Next(); frames != nil; frames = received.Next() {
-			s, err := n.subscribers.take(received.Connection(), frames)
+			s, err := n.subscribers.Take(received.Connection(), frames)
 			if err != nil {
 				n.faults.Note(err)
 				continue

@@ -1,4 +1,4 @@
-package tower
+package node
 
 import (
 	"context"
@@ -16,13 +16,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/pebbe/zmq4"
 
+	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // at is the configuration of a node on loopback that looks for these towers.
-func at(towers ...*Tower) NodeConfig {
-	config := NodeConfig{
+func at(towers ...*tower.Tower) tower.NodeConfig {
+	config := tower.NodeConfig{
 		Host: "127.0.0.1", Bind: "tcp://127.0.0.1:*", Interval: 50 * time.Millisecond, Timeout: 2 * time.Second,
 	}
 	for _, tw := range towers {
@@ -41,7 +42,7 @@ type member struct {
 	posted [][]byte
 }
 
-func join(t testing.TB, config NodeConfig) *member {
+func join(t testing.TB, config tower.NodeConfig) *member {
 	t.Helper()
 	node, err := Join(config, Sockets{Publish: zsock.XPUB, Subscribe: []zsock.Options{{}}})
 	must(t, err)
@@ -225,12 +226,12 @@ func TestNodeWaitsForItsTower(t *testing.T) {
 }
 
 // openTowerAgain opens a tower where one was or will be expected. Somebody else may have the port for a moment.
-func openTowerAgain(t testing.TB, config NodeConfig) *Tower {
+func openTowerAgain(t testing.TB, config tower.NodeConfig) *tower.Tower {
 	t.Helper()
-	var tw *Tower
+	var tw *tower.Tower
 	eventually(t, "the tower's ports are free", func() (ok bool) {
 		var err error
-		tw, err = Open(Config{Pub: config.Pub[0], Sub: config.Sub[0]})
+		tw, err = tower.Open(tower.Config{Pub: config.Pub[0], Sub: config.Sub[0]})
 		return err == nil
 	})
 	t.Cleanup(func() { closeTower(t, tw) })
@@ -450,7 +451,7 @@ func TestNameOfBothFamilies(t *testing.T) {
 	for _, host := range []string{"[::1]", "127.0.0.1", "*"} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
-			tw, err := Open(Config{Pub: "tcp://" + host + ":*", Sub: "tcp://" + host + ":*"})
+			tw, err := tower.Open(tower.Config{Pub: "tcp://" + host + ":*", Sub: "tcp://" + host + ":*"})
 			must(t, err)
 			t.Cleanup(func() { tw.Close() })
 			config := at(tw)
@@ -473,7 +474,7 @@ func TestNameOfBothFamilies(t *testing.T) {
 // A node and a tower with their defaults listen for both families.
 func TestListenForBothFamilies(t *testing.T) {
 	t.Parallel()
-	tw, err := Open(Config{Pub: "tcp://*:*", Sub: "tcp://*:*"})
+	tw, err := tower.Open(tower.Config{Pub: "tcp://*:*", Sub: "tcp://*:*"})
 	must(t, err)
 	t.Cleanup(func() { tw.Close() })
 	port := func(endpoint string) string { return endpoint[strings.LastIndex(endpoint, ":"):] }
@@ -484,7 +485,7 @@ func TestListenForBothFamilies(t *testing.T) {
 		} else {
 			l.Close()
 		}
-		all = append(all, join(t, NodeConfig{
+		all = append(all, join(t, tower.NodeConfig{
 			Pub: []string{"tcp://" + host + port(tw.Pub())}, Sub: []string{"tcp://" + host + port(tw.Sub())},
 			Host: host, Interval: 50 * time.Millisecond, Timeout: 2 * time.Second,
 		}))
@@ -499,7 +500,7 @@ func TestListenForBothFamilies(t *testing.T) {
 // A look-up may be done before the node is.
 func TestJoinWhileNamesAreLookedUp(t *testing.T) {
 	for range 300 {
-		n, err := Join(NodeConfig{
+		n, err := Join(tower.NodeConfig{
 			Pub: []string{"tcp://localhost:1"}, Sub: []string{"tcp://localhost:2", "tcp://there-is-no-such-host.invalid:3"},
 			Bind: "tcp://127.0.0.1:*",
 		}, Sockets{Publish: zsock.PUB, Subscribe: []zsock.Options{{}}})
@@ -565,31 +566,31 @@ func TestTowerWhoseNameIsUnknown(t *testing.T) {
 
 func TestInvalidConfig(t *testing.T) {
 	for _, test := range []struct {
-		config NodeConfig
+		config tower.NodeConfig
 		says   []string
 	}{
-		{NodeConfig{Address: strings.Repeat("a", 256)}, []string{"address is 256 bytes"}},
-		{NodeConfig{Address: "a\x00b"}, []string{"address", "NUL"}},
-		{NodeConfig{Pub: []string{"nonsense"}}, []string{"nonsense"}},
-		{NodeConfig{Sub: []string{"tcp://*:5556"}}, []string{"*"}},
-		{NodeConfig{Sub: []string{""}}, []string{`""`}},
-		{NodeConfig{Pub: make([]string, 9)}, []string{"9 towers"}},
-		{NodeConfig{Host: "tcp://host"}, []string{"advertised host"}},
-		{NodeConfig{Host: "0.0.0.0"}, []string{"advertised host"}},
-		{NodeConfig{Interval: -1}, []string{"interval -1ns"}},
-		{NodeConfig{Timeout: -1}, []string{"timeout -1ns"}},
-		{NodeConfig{Limits: Limits{Peers: -1}}, []string{"limit peers is -1", "want 1 to 2147483647, or 0 for 1024"}},
-		{NodeConfig{Limits: Limits{Frame: 1<<10 - 1}}, []string{"limit frame is 1023", "want 1024 to 1073741824"}},
-		{NodeConfig{Limits: Limits{Frame: 1<<30 + 1}}, []string{"limit frame is 1073741825"}},
+		{tower.NodeConfig{Address: strings.Repeat("a", 256)}, []string{"address is 256 bytes"}},
+		{tower.NodeConfig{Address: "a\x00b"}, []string{"address", "NUL"}},
+		{tower.NodeConfig{Pub: []string{"nonsense"}}, []string{"nonsense"}},
+		{tower.NodeConfig{Sub: []string{"tcp://*:5556"}}, []string{"*"}},
+		{tower.NodeConfig{Sub: []string{""}}, []string{`""`}},
+		{tower.NodeConfig{Pub: make([]string, 9)}, []string{"9 towers"}},
+		{tower.NodeConfig{Host: "tcp://host"}, []string{"advertised host"}},
+		{tower.NodeConfig{Host: "0.0.0.0"}, []string{"advertised host"}},
+		{tower.NodeConfig{Interval: -1}, []string{"interval -1ns"}},
+		{tower.NodeConfig{Timeout: -1}, []string{"timeout -1ns"}},
+		{tower.NodeConfig{Limits: tower.Limits{Peers: -1}}, []string{"limit peers is -1", "want 1 to 2147483647, or 0 for 1024"}},
+		{tower.NodeConfig{Limits: tower.Limits{Frame: 1<<10 - 1}}, []string{"limit frame is 1023", "want 1024 to 1073741824"}},
+		{tower.NodeConfig{Limits: tower.Limits{Frame: 1<<30 + 1}}, []string{"limit frame is 1073741825"}},
 		{
-			NodeConfig{Interval: -1, Limits: Limits{Frame: -1, Topics: -2, Requests: -3, PeerBytes: -4, Bytes: -5, Subscriptions: -6}},
+			tower.NodeConfig{Interval: -1, Limits: tower.Limits{Frame: -1, Topics: -2, Requests: -3, PeerBytes: -4, Bytes: -5, Subscriptions: -6}},
 			[]string{"interval -1ns", "frame is -1", "topics is -2", "requests is -3", "peer_bytes is -4", "bytes is -5", "subscriptions is -6"},
 		},
-		{NodeConfig{Interval: 2 * time.Second, Timeout: time.Second}, []string{"interval 2s, timeout 1s"}},
-		{NodeConfig{Bind: "nonsense"}, []string{"nonsense", "tcp://interface:port"}},
-		{NodeConfig{Bind: "inproc://x"}, []string{"inproc://x", "port"}},
+		{tower.NodeConfig{Interval: 2 * time.Second, Timeout: time.Second}, []string{"interval 2s, timeout 1s"}},
+		{tower.NodeConfig{Bind: "nonsense"}, []string{"nonsense", "tcp://interface:port"}},
+		{tower.NodeConfig{Bind: "inproc://x"}, []string{"inproc://x", "port"}},
 		{
-			NodeConfig{
+			tower.NodeConfig{
 				Address: "a\x00b", Pub: []string{"pub"}, Sub: []string{"sub", "tcp://0.0.0.0:1"}, Host: "a b", Interval: -1,
 			},
 			[]string{"address", `"pub"`, `"sub"`, "0.0.0.0", "advertised host", "interval -1ns"},
@@ -656,14 +657,14 @@ func newFakeTower(t testing.TB) *fakeTower {
 	return f
 }
 
-func (f *fakeTower) config() NodeConfig {
+func (f *fakeTower) config() tower.NodeConfig {
 	config := at()
 	config.Pub, config.Sub = []string{f.pub}, []string{f.sub}
 	return config
 }
 
 // join returns a node that has subscribed to this tower.
-func (f *fakeTower) join(t testing.TB, config NodeConfig) *member {
+func (f *fakeTower) join(t testing.TB, config tower.NodeConfig) *member {
 	t.Helper()
 	n := join(t, config)
 	seen := make(map[string]bool)

@@ -1,12 +1,10 @@
-package tower
+package zsock
 
 import (
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 const (
@@ -18,38 +16,38 @@ const (
 	idleAtOnce = 256
 )
 
-// idle ends connections to a bound socket of which no subscription came, when file descriptors are scarce: those who are
+// IdleConnections ends connections to a bound socket of which no subscription came, when file descriptors are scarce: those who are
 // connected and want nothing would keep newcomers out.
-type idle struct {
-	port  int
+type IdleConnections struct {
+	Port  int
 	next  time.Time
 	looks map[netip.AddrPort]int
 }
 
-func newIdle(bound string) idle {
+func NewIdleConnections(bound string) IdleConnections {
 	port, err := strconv.Atoi(bound[strings.LastIndexByte(bound, ':')+1:])
 	if err != nil {
 		port = -1
 	}
-	return idle{port: port}
+	return IdleConnections{Port: port}
 }
 
-// end ends some of them, when it is time.
-func (i *idle) end(now time.Time, subscribed map[netip.AddrPort]*subscriber) {
+// End ends some of them, when it is time.
+func (i *IdleConnections) End(now time.Time, subscribed map[netip.AddrPort]*subscriber) {
 	if now.Before(i.next) {
 		return
 	}
 	i.next = now.Add(idleEvery)
-	if !zsock.ScarceDescriptors() {
+	if !ScarceDescriptors() {
 		i.looks = nil
 		return
 	}
 	looks, ended := make(map[netip.AddrPort]int), 0
-	for connection, peer := range zsock.Visitors(i.port) {
+	for connection, peer := range Visitors(i.Port) {
 		switch {
 		case subscribed[peer] != nil:
 		case i.looks[peer] >= idleLooks && ended < idleAtOnce:
-			zsock.HangUp(connection)
+			HangUp(connection)
 			ended++
 		default:
 			looks[peer] = i.looks[peer] + 1
