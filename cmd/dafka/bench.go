@@ -118,7 +118,7 @@ func runBench(c *cli.Context, run func(*bench) error) error {
 		raws: make(map[int]row),
 	}
 	if b.size < minBenchSize || b.count < 1 || b.producers < 1 || b.consumers < 1 || b.rate < 1 {
-		return wrong(c, "--size must be %d or more, the other numbers 1 or more", minBenchSize)
+		return usageErrorf(c, "--size must be %d or more, the other numbers 1 or more", minBenchSize)
 	}
 	if c.Bool("json") {
 		b.json = json.NewEncoder(os.Stdout)

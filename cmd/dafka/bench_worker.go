@@ -101,7 +101,7 @@ func benchWorkerCommand() *cli.Command {
 				return err
 			}
 			if !ok {
-				return wrong(c, "no such worker: %q", c.Args().First())
+				return usageErrorf(c, "no such worker: %q", c.Args().First())
 			}
 			w := newWorker()
 			if err := role(w, c, config.node()); err != nil {

@@ -23,7 +23,7 @@ type cLog struct {
 }
 
 // cLogger is the log of a C program; problems is where warnings and errors go.
-func (c *config) cLogger(problems io.Writer) *slog.Logger {
+func cLogger(c *config, problems io.Writer) *slog.Logger {
 	log := &cLog{
 		role:    strings.ToUpper(c.role[:1]) + c.role[1:],
 		verbose: c.isOn(c.role + "/verbose"), beacon: c.isOn("beacon/verbose"),

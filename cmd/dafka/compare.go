@@ -33,7 +33,7 @@ func compareCommand() *cli.Command {
 func runCompare(c *cli.Context) error {
 	for _, topic := range c.Args().Slice() {
 		if err := zmqwire.CheckName("TOPIC", topic); err != nil {
-			return wrong(c, "%v", err)
+			return usageErrorf(c, "%v", err)
 		}
 	}
 	config, err := surveyConfig(c)
@@ -48,7 +48,7 @@ func runCompare(c *cli.Context) error {
 		return err
 	}
 	defer s.Close()
-	stopSaying := sayWaiting(config.Node, s.Connected)
+	stopSaying := sayWaiting(config.Node.Pub, s.Connected)
 	results, snapshot, err := s.Compare(c.Context, c.Args().Slice()...)
 	stopSaying()
 	if c.Context.Err() != nil {
@@ -108,7 +108,7 @@ func showComparison(out io.Writer, format string, results []survey.Comparison) e
 		}
 		rows = append(rows, row)
 	}
-	err := show(out, format, false, view{rows, func(w io.Writer, columns int) error {
+	err := show(out, format, false, view{data: rows, text: func(w io.Writer, columns int) error {
 		t := table{heading: []string{"TOPIC", "PARTITION", "STORES", "COMPARED", "RESULT"}, names: 2}
 		for _, r := range rows {
 			result := "same"
@@ -130,7 +130,7 @@ func showComparison(out io.Writer, format string, results []survey.Comparison) e
 		return t.print(w, columns)
 	}})
 	if err == nil && wrong > 0 {
-		err = &statusError{status: statusFailure}
+		err = withStatus(statusFailure, nil)
 	}
 	return err
 }

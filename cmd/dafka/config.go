@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"regexp"
 	"slices"
@@ -83,15 +82,15 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 			return nil, err
 		}
 		if err != nil {
-			return nil, wrong(c, "-c: %v", err)
+			return nil, usageErrorf(c, "-c: %v", err)
 		}
 		if tree, err = parseZPL(file, string(text)); err != nil {
-			return nil, wrong(c, "%v", err)
+			return nil, usageErrorf(c, "%v", err)
 		}
 	}
 	defaults, said, err := fromFlags(c, role)
 	if err != nil {
-		return nil, wrong(c, "%v", err)
+		return nil, usageErrorf(c, "%v", err)
 	}
 	config := &config{role: role, values: make(map[string]value)}
 	for _, s := range settings {
@@ -110,29 +109,28 @@ func readConfig(c *cli.Context, role string) (*config, error) {
 		}
 		if s.check != nil && v.source != byDefault {
 			if err := s.check(v.text); err != nil {
-				return nil, wrong(c, "%s: %v", v.place(s.key), err)
+				return nil, usageErrorf(c, "%s: %v", v.place(s.key), err)
 			}
 		}
 		config.values[s.key] = v
 	}
 	if err := config.findTowers(); err != nil {
-		return nil, wrong(c, "%v", err)
+		return nil, usageErrorf(c, "%v", err)
 	}
 	if interval, timeout := config.duration("beacon/interval"), config.duration("beacon/timeout"); timeout < interval {
 		key := "beacon/timeout"
 		if config.values[key].source == byDefault {
 			key = "beacon/interval"
 		}
-		return nil, wrong(c, "%s: the interval (%v) is longer than the timeout (%v): nodes would lose each other",
+		return nil, usageErrorf(c, "%s: the interval (%v) is longer than the timeout (%v): nodes would lose each other",
 			config.values[key].place(key), interval, timeout)
 	}
 	if node := config.node(); (role == "store" || c.Command.Name == "dev") && strings.HasSuffix(node.Bind, ":65535") {
-		return nil, wrong(c, "%s: a store listens on its port and on the next: want 1 to 65534",
+		return nil, usageErrorf(c, "%s: a store listens on its port and on the next: want 1 to 65534",
 			config.values["beacon/bind"].place("beacon/bind"))
 	}
 	if c.App.Name == program && config.text("log/format") == "json" {
-		jsonLog = slog.New(slog.NewJSONHandler(stderr, nil))
-		stderr.sayDroppedWith(func(file io.Writer) slog.Handler { return slog.NewJSONHandler(file, nil) })
+		sayInJSON()
 	}
 	config.unused = append(tree.unused(file), unusedVariables()...)
 	return config, config.complain(c)
@@ -275,7 +273,7 @@ func (c *config) complain(context *cli.Context) error {
 		}
 	}
 	if len(wrongs) > 0 {
-		return wrong(context, "%s", strings.Join(wrongs, "; "))
+		return usageErrorf(context, "%s", strings.Join(wrongs, "; "))
 	}
 	return nil
 }
@@ -336,7 +334,13 @@ func (v value) place(key string) string {
 	return v.source + ": " + key
 }
 
+// place is how an error names what holds the setting's value.
+func (c *config) place(key string) string { return c.values[key].place(key) }
+
 func (c *config) text(key string) string { return c.values[key].text }
+
+// source is where the setting's value was said: a flag, a variable, a line of the file, or byDefault.
+func (c *config) source(key string) string { return c.values[key].source }
 
 func (c *config) isOn(key string) bool { return isOn(c.text(key)) }
 
@@ -407,11 +411,16 @@ func runConfigShow(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, u := range config.unused {
-		fmt.Fprintln(stderr, u.text)
-	}
+	config.printUnused(stderr)
 	out := bufio.NewWriter(os.Stdout)
 	return errors.Join(config.print(out), out.Flush())
+}
+
+// printUnused prints, a line each, what is given and has no effect.
+func (c *config) printUnused(w io.Writer) {
+	for _, u := range c.unused {
+		fmt.Fprintln(w, u.text)
+	}
 }
 
 // print prints the settings as a configuration file.
@@ -430,8 +439,8 @@ func (c *config) print(w io.Writer) error {
 				fmt.Fprintf(w, "%s%s\n", indent, name)
 				continue
 			}
-			v := c.values[s.key]
-			if _, err := fmt.Fprintf(w, "%-47s # %s\n", indent+name+" = "+quoteZPL(v.text), v.source); err != nil {
+			line := indent + name + " = " + quoteZPL(c.text(s.key))
+			if _, err := fmt.Fprintf(w, "%-47s # %s\n", line, c.source(s.key)); err != nil {
 				return err
 			}
 		}

@@ -74,83 +74,83 @@ func fromBeginningFlag() cli.Flag {
 func runConsume(c *cli.Context) error {
 	switch {
 	case c.Bool("all") && (c.NArg() > 0 || c.Bool("prefix")):
-		return wrong(c, "--all: want no TOPIC and no --prefix besides it")
+		return usageErrorf(c, "--all: want no TOPIC and no --prefix besides it")
 	case !c.Bool("all") && c.NArg() == 0:
-		return wrong(c, "TOPIC is missing; --all reads all topics")
+		return usageErrorf(c, "TOPIC is missing; --all reads all topics")
 	}
 	for _, topic := range c.Args().Slice() {
 		if err := zmqwire.CheckName("TOPIC", topic); err != nil {
-			return wrong(c, "%v", err)
+			return usageErrorf(c, "%v", err)
 		}
 	}
 	format := formats[c.String("format")]
 	if format == nil {
-		return wrong(c, "unknown format %q: want %s", c.String("format"),
+		return usageErrorf(c, "unknown format %q: want %s", c.String("format"),
 			strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
 	}
 	if template := c.String("f"); template != "" {
 		if c.IsSet("format") {
-			return wrong(c, "-f or --format: want one of them")
+			return usageErrorf(c, "-f or --format: want one of them")
 		}
 		var err error
 		if format, err = parseTemplate(template); err != nil {
-			return wrong(c, "-f: %v", err)
+			return usageErrorf(c, "-f: %v", err)
 		}
 	}
 	if c.IsSet("n") && c.Uint64("n") == 0 {
-		return wrong(c, "-n 0: want 1 or more")
+		return usageErrorf(c, "-n 0: want 1 or more")
 	}
 	partitions, excluded := listOf(c, "partition"), listOf(c, "exclude")
 	for _, partition := range partitions {
 		if err := zmqwire.CheckName("--partition", partition); err != nil {
-			return wrong(c, "%v", err)
+			return usageErrorf(c, "%v", err)
 		}
 	}
 	if c.IsSet("timeout") && c.Duration("timeout") <= 0 {
-		return wrong(c, "--timeout %v: want a duration such as 30s", c.Duration("timeout"))
+		return usageErrorf(c, "--timeout %v: want a duration such as 30s", c.Duration("timeout"))
 	}
 	if c.Int("min-stores") < 0 {
-		return wrong(c, "--min-stores %d: want 1 or more, or 0 for none", c.Int("min-stores"))
+		return usageErrorf(c, "--min-stores %d: want 1 or more, or 0 for none", c.Int("min-stores"))
 	}
 	if c.IsSet("skip-after") && c.Duration("skip-after") <= 0 {
-		return wrong(c, "--skip-after %v: want a duration such as 30s", c.Duration("skip-after"))
+		return usageErrorf(c, "--skip-after %v: want a duration such as 30s", c.Duration("skip-after"))
 	}
 	if c.IsSet("o") && c.Bool("from-beginning") {
-		return wrong(c, "-o or --from-beginning: want one of them")
+		return usageErrorf(c, "-o or --from-beginning: want one of them")
 	}
 	config, err := readConfig(c, "consumer")
 	if err != nil {
 		return err
 	}
 	node := config.node()
-	settings := consumer.Config{
+	reading := consumer.Config{
 		Topics: c.Args().Slice(), Prefix: c.Bool("prefix") || c.Bool("all"), Reset: config.reset(),
 		UntilEnd: c.Bool("until-end"), SkipAfter: c.Duration("skip-after"), Node: node,
 		EndTimeout: c.Duration("timeout"), MinStores: c.Int("min-stores"), StoredOnly: c.Bool("stored"),
 	}
 	if c.Bool("all") {
-		settings.Topics = []string{""}
+		reading.Topics = []string{""}
 	}
-	if settings.MinStores == 0 {
-		settings.MinStores = consumer.NoStores
+	if reading.MinStores == 0 {
+		reading.MinStores = consumer.NoStores
 	}
-	wanted := &wanted{prefix: settings.Prefix, partitions: partitions, excluded: excluded, found: make(map[string]bool)}
+	wanted := &wanted{prefix: reading.Prefix, partitions: partitions, excluded: excluded, found: make(map[string]bool)}
 	if len(partitions)+len(excluded) > 0 {
-		settings.Filter = wanted.filter
+		reading.Filter = wanted.filter
 	}
 	if c.IsSet("o") {
-		if err := wanted.beginAt(c.String("o"), &settings); err != nil {
-			return wrong(c, "-o: %v", err)
+		if err := wanted.beginAt(c.String("o"), &reading); err != nil {
+			return usageErrorf(c, "-o: %v", err)
 		}
 	}
-	wanted.asked = settings.Start != nil || settings.Reset != consumer.Latest
-	consumed, err := consumer.Open(settings)
+	wanted.asked = reading.Start != nil || reading.Reset != consumer.Latest
+	consumed, err := consumer.Open(reading)
 	if err != nil {
 		return err
 	}
 	wanted.consumer = consumed
-	stopSaying := sayWaiting(node, consumed.Connected)
-	if isTerminal(os.Stderr) && !settings.UntilEnd {
+	stopSaying := sayWaiting(node.Pub, consumed.Connected)
+	if isTerminal(os.Stderr) && !reading.UntilEnd {
 		defer wanted.sayMissing()()
 	}
 	out := newPrinter(os.Stdout)
@@ -161,8 +161,8 @@ func runConsume(c *cli.Context) error {
 	}
 	stopSaying()
 	if errors.Is(err, consumer.ErrIncomplete) {
-		err = &statusError{statusUnreached, fmt.Errorf("%w; records may be missing: dafka doctor says who does not answer, "+
-			"--timeout waits longer, --min-stores 0 wants no store", err)}
+		err = withStatus(statusUnreached, fmt.Errorf("%w; records may be missing: dafka doctor says who does not answer, "+
+			"--timeout waits longer, --min-stores 0 wants no store", err))
 	}
 	if err == io.EOF {
 		err = nil
@@ -190,8 +190,8 @@ func awaitTower(ctx context.Context, c *cli.Context, consumed *consumer.Consumer
 	if err == nil || ctx.Err() != nil || errors.Is(err, consumer.ErrClosed) {
 		return nil // Next says what there is to say
 	}
-	return &statusError{statusUnreached, fmt.Errorf("no tower answers at %s after %v; start one (dafka tower), "+
-		"give its endpoints with --pub and --sub, or wait longer with --timeout", strings.Join(node.Pub, ", "), timeout)}
+	return withStatus(statusUnreached, fmt.Errorf("no tower answers at %s after %v; start one (dafka tower), "+
+		"give its endpoints with --pub and --sub, or wait longer with --timeout", strings.Join(node.Pub, ", "), timeout))
 }
 
 // defaultTimeout is --timeout of what ends by itself.

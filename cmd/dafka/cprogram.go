@@ -106,7 +106,7 @@ func runTowerd(c *cli.Context) error {
 		return err
 	}
 	where := config.tower()
-	where.Logger = config.cLogger(stdout)
+	where.Logger = cLogger(config, stdout)
 	where.Logger.Info("xsub listening on " + where.Sub)
 	where.Logger.Info("xpub listening on " + where.Pub)
 	t, err := tower.Open(where)
@@ -126,14 +126,14 @@ func runStored(c *cli.Context) error {
 		return err
 	}
 	node := config.node()
-	node.Logger = config.cLogger(stdout)
+	node.Logger = cLogger(config, stdout)
 	s, err := store.Open(store.Config{Dir: config.text("store/db"), Node: node})
 	if err != nil {
 		return err
 	}
 	node.Logger.Info("running...")
 	defer node.Logger.Info("stopped")
-	defer sayWaiting(node, s.Connected)()
+	defer sayWaiting(node.Pub, s.Connected)()
 	return nodes{store: s}.serve(c.Context, config, "")
 }
 
@@ -144,7 +144,7 @@ func openCProducer(c *cli.Context, topic string) (*publisher, tower.NodeConfig, 
 		return nil, tower.NodeConfig{}, err
 	}
 	node := config.node()
-	node.Logger = config.cLogger(stdout)
+	node.Logger = cLogger(config, stdout)
 	p, err := openPublisher(config.producer(topic, node))
 	if err == nil {
 		node.Logger.Info("producer started")
@@ -158,7 +158,7 @@ func runConsoleProducer(c *cli.Context) error {
 	}
 	topic := c.Args().First()
 	if err := zmqwire.CheckName("topic", topic); err != nil {
-		return wrong(c, "%v", err)
+		return usageErrorf(c, "%v", err)
 	}
 	p, node, err := openCProducer(c, topic)
 	if err != nil {
@@ -187,7 +187,7 @@ func openCConsumer(c *cli.Context, problems io.Writer, latest consumer.Reset, to
 		return nil, tower.NodeConfig{}, err
 	}
 	node := config.node()
-	node.Logger = config.cLogger(problems)
+	node.Logger = cLogger(config, problems)
 	reset := config.reset()
 	if reset == consumer.Latest {
 		reset = latest
@@ -205,7 +205,7 @@ func runConsoleConsumer(c *cli.Context) error {
 	}
 	topic := c.Args().First()
 	if err := zmqwire.CheckName("topic", topic); err != nil {
-		return wrong(c, "%v", err)
+		return usageErrorf(c, "%v", err)
 	}
 	// Its stdout is for records, among which a C consumer hardly ever has a warning.
 	consumed, node, err := openCConsumer(c, stderr, consumer.LatestRecord)
@@ -213,7 +213,7 @@ func runConsoleConsumer(c *cli.Context) error {
 		return err
 	}
 	defer node.Logger.Info("stopped")
-	defer sayWaiting(node, consumed.Connected)()
+	defer sayWaiting(node.Pub, consumed.Connected)()
 	settle(c.Context)
 	if err := consumed.Subscribe(topic); err != nil {
 		return errors.Join(err, consumed.Close())
@@ -234,11 +234,11 @@ func perfArgs(c *cli.Context) (count, size int, err error) {
 	}
 	count, err = strconv.Atoi(c.Args().Get(0))
 	if err != nil || count < 1 {
-		return 0, 0, wrong(c, "count %q: want a number from 1 on", c.Args().Get(0))
+		return 0, 0, usageErrorf(c, "count %q: want a number from 1 on", c.Args().Get(0))
 	}
 	size, err = strconv.Atoi(c.Args().Get(1))
 	if err != nil || size < 0 || size > zsock.DefaultMaxFrame {
-		return 0, 0, wrong(c, "size %q: want a number of bytes, 1 GiB at most", c.Args().Get(1))
+		return 0, 0, usageErrorf(c, "size %q: want a number of bytes, 1 GiB at most", c.Args().Get(1))
 	}
 	return count, size, nil
 }
@@ -306,7 +306,7 @@ func runPerfConsumer(c *cli.Context) error {
 		return err
 	}
 	defer node.Logger.Info("stopped")
-	defer sayWaiting(node, consumed.Connected)()
+	defer sayWaiting(node.Pub, consumed.Connected)()
 	var begin time.Time
 	for n := range count {
 		if _, err = consumed.Next(c.Context); err != nil {

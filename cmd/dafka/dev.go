@@ -47,5 +47,5 @@ func runDev(c *cli.Context) error {
 		return errors.Join(err, t.Close())
 	}
 	running := fmt.Sprintf("tower and store are running: records are kept in %s%s, nodes join with %s", dir, storePorts(node), joinFlags(t))
-	return nodes{t, s}.serve(c.Context, config, running)
+	return nodes{tower: t, store: s}.serve(c.Context, config, running)
 }

@@ -43,14 +43,14 @@ func runDoctor(c *cli.Context) error {
 	}
 	stores := c.Int("stores")
 	if c.IsSet("stores") && stores < 1 {
-		return wrong(c, "--stores %d: want 1 or more", stores)
+		return usageErrorf(c, "--stores %d: want 1 or more", stores)
 	}
 	s, err := survey.Open(config)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	defer sayWaiting(config.Node, s.Connected)()
+	defer sayWaiting(config.Node.Pub, s.Connected)()
 	d, err := s.Diagnose(c.Context, stores)
 	if c.Context.Err() != nil {
 		return nil
@@ -58,15 +58,15 @@ func runDoctor(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v := view{d, func(w io.Writer, _ int) error { return printDiagnosis(w, d) }}
+	v := view{data: d, text: func(w io.Writer, _ int) error { return printDiagnosis(w, d) }}
 	if err := show(os.Stdout, c.String("format"), false, v); err != nil {
 		return err
 	}
 	switch d.Status {
 	case string(survey.Error):
-		return &statusError{status: 2}
+		return withStatus(2, nil)
 	case string(survey.Warning):
-		return &statusError{status: 1}
+		return withStatus(1, nil)
 	}
 	return nil
 }

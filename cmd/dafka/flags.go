@@ -40,16 +40,15 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 		}
 		flag := flagNamed(command.Flags, name)
 		if flag == nil {
-			message := fmt.Sprintf("unknown flag %s (what begins with - and is no flag goes after --)%s", arg,
+			return nil, newUsageError(command.UsageText, "unknown flag %s (what begins with - and is no flag goes after --)%s", arg,
 				didYouMean("--"+name, flagNames(command.Flags)))
-			return nil, &usageError{message, command.UsageText}
 		}
 		flags = append(flags, arg)
 		switch {
 		case assigned:
 		case takesValue(flag):
 			if len(rest) == 0 {
-				return nil, &usageError{fmt.Sprintf("flag %s needs a value", arg), command.UsageText}
+				return nil, newUsageError(command.UsageText, "flag %s needs a value", arg)
 			}
 			value = rest[0]
 			flags = append(flags, value)
@@ -60,8 +59,8 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 		if before, again := given[flag]; again && before != value && mayOverride(flag) {
 			fmt.Fprintf(os.Stderr, "dafka: warning: flag --%s is given twice: %q holds, not %q\n", flag.Names()[0], value, before)
 		} else if again && before != value && !isList(flag) {
-			message := fmt.Sprintf("flag --%s is given twice, with %q and with %q: it has one value", flag.Names()[0], before, value)
-			return nil, &usageError{message, command.UsageText}
+			return nil, newUsageError(command.UsageText, "flag --%s is given twice, with %q and with %q: it has one value",
+				flag.Names()[0], before, value)
 		}
 		given[flag] = value
 	}
@@ -133,7 +132,7 @@ func isList(f cli.Flag) bool {
 // wantArgs checks how many arguments a command has against the names of those it takes, of which so many are required.
 func wantArgs(c *cli.Context, required int, names ...string) error {
 	if n := c.NArg(); n < required {
-		return wrong(c, "%s is missing", names[n])
+		return usageErrorf(c, "%s is missing", names[n])
 	}
 	if c.NArg() > len(names) {
 		var commands []string
@@ -141,7 +140,7 @@ func wantArgs(c *cli.Context, required int, names ...string) error {
 			commands = append(commands, sub.Name)
 		}
 		word := c.Args().Get(len(names))
-		return wrong(c, "unexpected argument %q%s", word, didYouMean(word, commands))
+		return usageErrorf(c, "unexpected argument %q%s", word, didYouMean(word, commands))
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (n nodes) listen(config *config) (io.Closer, error) {
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", config.values[key].place(key), err)
+		return nil, fmt.Errorf("%s: %w", config.place(key), err)
 	}
 	log := config.logger()
 	server := newHTTPServer(n.handler(), log)

@@ -449,7 +449,7 @@ func TestIll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := nodes{tw, s}
+	n := nodes{tower: tw, store: s}
 	if got := n.ill(); len(got) > 0 {
 		t.Errorf("nodes at work: %q", got)
 	}

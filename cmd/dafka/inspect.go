@@ -16,23 +16,30 @@ import (
 	"github.com/godafka/dafka/zmqwire"
 )
 
-// inspectCommands are `dafka topics`, `partitions`, `peers` and `stores`: tables of what a running cluster has.
-func inspectCommands() []*cli.Command {
-	return []*cli.Command{
-		inspectCommand("topics", "list the topics: their partitions, records, and when a producer was last heard",
-			"Counts are of all that stores hold and producers say. LIVE is how many of the partitions have a producer that is there.",
-			"dafka topics", topicsView),
-		inspectCommand("partitions", "list partitions: the head at each store, and which stores lack what",
-			"A head is the sequence of the newest record. A store lacks what was known to exist before it was asked.",
-			"dafka partitions packages --watch", partitionsView),
-		inspectCommand("peers", "list the nodes: their roles, and where they are",
-			"A role is what a node's subscriptions tell. A store is two nodes, one that answers and one that writes. C is told\n"+
-				"from Go by the form of the address that a node gives itself.",
-			"dafka peers", peersView),
-		inspectCommand("stores", "list the stores: what they hold, and how much they lack",
-			"Stores in Go and in C are asked alike. LACKS counts records that another store or a producer has.",
-			"dafka stores --format json", storesView),
-	}
+// topicsCommand, partitionsCommand, peersCommand and storesCommand are tables of what a running cluster has.
+func topicsCommand() *cli.Command {
+	return inspectCommand("topics", "list the topics: their partitions, records, and when a producer was last heard",
+		"Counts are of all that stores hold and producers say. LIVE is how many of the partitions have a producer that is there.",
+		"dafka topics", topicsView)
+}
+
+func partitionsCommand() *cli.Command {
+	return inspectCommand("partitions", "list partitions: the head at each store, and which stores lack what",
+		"A head is the sequence of the newest record. A store lacks what was known to exist before it was asked.",
+		"dafka partitions packages --watch", partitionsView)
+}
+
+func peersCommand() *cli.Command {
+	return inspectCommand("peers", "list the nodes: their roles, and where they are",
+		"A role is what a node's subscriptions tell. A store is two nodes, one that answers and one that writes. C is told\n"+
+			"from Go by the form of the address that a node gives itself.",
+		"dafka peers", peersView)
+}
+
+func storesCommand() *cli.Command {
+	return inspectCommand("stores", "list the stores: what they hold, and how much they lack",
+		"Stores in Go and in C are asked alike. LACKS counts records that another store or a producer has.",
+		"dafka stores --format json", storesView)
 }
 
 func inspectCommand(name, usage, description, example string, look func(*survey.Snapshot, string) view) *cli.Command {
@@ -56,7 +63,7 @@ func inspectCommand(name, usage, description, example string, look func(*survey.
 		topic := c.Args().First()
 		if c.Args().Present() {
 			if err := zmqwire.CheckName("TOPIC", topic); err != nil {
-				return wrong(c, "%v", err)
+				return usageErrorf(c, "%v", err)
 			}
 		}
 		config, err := surveyConfig(c)
@@ -91,10 +98,10 @@ func surveyFlags(own ...cli.Flag) []cli.Flag {
 func surveyConfig(c *cli.Context) (survey.Config, error) {
 	config := survey.Config{MinStores: c.Int("min-stores"), Timeout: c.Duration("timeout")}
 	if config.Timeout <= 0 {
-		return config, wrong(c, "--timeout %v: want more than 0", config.Timeout)
+		return config, usageErrorf(c, "--timeout %v: want more than 0", config.Timeout)
 	}
 	if c.IsSet("min-stores") && config.MinStores < 0 {
-		return config, wrong(c, "--min-stores %d: want 0 or more", config.MinStores)
+		return config, usageErrorf(c, "--min-stores %d: want 0 or more", config.MinStores)
 	}
 	if c.IsSet("min-stores") && config.MinStores == 0 {
 		config.MinStores = -1
@@ -102,9 +109,9 @@ func surveyConfig(c *cli.Context) (survey.Config, error) {
 	if err := checkFormat(c, c.String("format")); err != nil {
 		return config, err
 	}
-	settings, err := readConfig(c, "beacon") // it has no others
+	found, err := readConfig(c, "beacon") // it has no others
 	if err == nil {
-		config.Node = settings.node()
+		config.Node = found.node()
 	}
 	return config, err
 }
@@ -116,7 +123,7 @@ func inspect(c *cli.Context, config survey.Config, topic string, look func(*surv
 		return err
 	}
 	defer s.Close()
-	defer sayWaiting(config.Node, s.Connected)()
+	defer sayWaiting(config.Node.Pub, s.Connected)()
 	ctx, stop := untilReaderGone(c.Context)
 	defer stop()
 	format := c.String("format")
@@ -168,7 +175,7 @@ func watch(
 // surveyError is the error of a survey as the program reports it.
 func surveyError(err error) error {
 	if errors.Is(err, survey.ErrNoTower) {
-		return &statusError{statusUnreached, fmt.Errorf("%w; is one running? start one with dafka tower", err)}
+		return withStatus(statusUnreached, fmt.Errorf("%w; is one running? start one with dafka tower", err))
 	}
 	return err
 }
@@ -198,8 +205,8 @@ func incomplete(s *survey.Snapshot, config survey.Config) error {
 			reasons = append(reasons, fmt.Sprintf("%s announced by the half that writes only", plural(uint64(m.Count), "store")))
 		}
 	}
-	return &statusError{statusUnreached, fmt.Errorf("incomplete: %s; "+
-		"what only these nodes have is missing here, dafka doctor tells more", strings.Join(reasons, ", "))}
+	return withStatus(statusUnreached, fmt.Errorf("incomplete: %s; "+
+		"what only these nodes have is missing here, dafka doctor tells more", strings.Join(reasons, ", ")))
 }
 
 // known is an error when the topic was named and no node knows it.
@@ -223,12 +230,12 @@ func checkFormat(c *cli.Context, format string) error {
 	case "text", "json", "yaml":
 		return nil
 	}
-	return wrong(c, "unknown format %q: want text, json or yaml", format)
+	return usageErrorf(c, "unknown format %q: want text, json or yaml", format)
 }
 
 func topicsView(s *survey.Snapshot, _ string) view {
 	rows := topicRows(s)
-	return view{rows, func(w io.Writer, columns int) error {
+	return view{data: rows, text: func(w io.Writer, columns int) error {
 		t := table{heading: []string{"TOPIC", "PARTITIONS", "LIVE", "RECORDS", "LAST HEARD"}, names: 1}
 		for _, r := range rows {
 			heard := "-"
@@ -244,7 +251,7 @@ func topicsView(s *survey.Snapshot, _ string) view {
 
 func partitionsView(s *survey.Snapshot, topic string) view {
 	rows := partitionRows(s, topic)
-	return view{rows, func(w io.Writer, columns int) error {
+	return view{data: rows, text: func(w io.Writer, columns int) error {
 		t := table{heading: []string{"TOPIC", "PARTITION", "BEGAN", "RECORDS", "PRODUCER", "HEADS", "LACKING"}, names: 2}
 		for _, r := range rows {
 			var heads, lacking []string
@@ -274,7 +281,7 @@ func partitionsView(s *survey.Snapshot, topic string) view {
 
 func peersView(s *survey.Snapshot, _ string) view {
 	rows := peerRows(s)
-	return view{rows, func(w io.Writer, columns int) error {
+	return view{data: rows, text: func(w io.Writer, columns int) error {
 		t := table{heading: []string{"ROLE", "ADDRESS", "ENDPOINT", "MADE IN", "LAST BEACON", "TOPICS"}}
 		for _, r := range rows {
 			t.add(string(r.Role), printable(r.Address, r.AddressBase64), r.Endpoint, made(r.Made), ago(r.Beacon),
@@ -286,7 +293,7 @@ func peersView(s *survey.Snapshot, _ string) view {
 
 func storesView(s *survey.Snapshot, _ string) view {
 	rows := storeRows(s)
-	return view{rows, func(w io.Writer, columns int) error {
+	return view{data: rows, text: func(w io.Writer, columns int) error {
 		t := table{heading: []string{"ENDPOINT", "ADDRESS", "MADE IN", "PARTITIONS", "RECORDS", "LACKS", "LAST BEACON"}}
 		for _, r := range rows {
 			doubt := ""

@@ -51,7 +51,7 @@ func readFile(ctx context.Context, name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := readAll(&input{file, ctx.Done()}, most)
+	content, err := readAll(newInput(ctx, file), most)
 	if errors.Is(err, errTooLarge) {
 		err = fmt.Errorf("%s is larger than %d bytes", name, most)
 	}
@@ -61,7 +61,7 @@ func readFile(ctx context.Context, name string, most int64) ([]byte, error) {
 // readAll reads to the end: most bytes at most, or it returns errTooLarge.
 func readAll(r io.Reader, most int64) ([]byte, error) {
 	var content []byte
-	piece := make([]byte, lineBuffer)
+	piece := make([]byte, inputBuffer)
 	for {
 		n, err := r.Read(piece)
 		content = extend(content, piece[:n], most)
@@ -91,7 +91,7 @@ const largeContent = 16 << 20
 // is not written to is not used, while room that is doubled would be copied, and held twice.
 func extend(content, piece []byte, most int64) []byte {
 	if n := len(content) + len(piece); n > cap(content) && n > largeContent {
-		content = append(make([]byte, 0, max(most, int64(n))+lineBuffer), content...)
+		content = append(make([]byte, 0, max(most, int64(n))+inputBuffer), content...)
 	}
 	return append(content, piece...)
 }
@@ -104,11 +104,12 @@ type lines struct {
 	long      []byte // a line that did not fit
 }
 
-const lineBuffer = 256 << 10
+// inputBuffer is how many bytes are read at once.
+const inputBuffer = 256 << 10
 
 // newReader reads from r until ctx ends.
 func newReader(ctx context.Context, r io.Reader) *bufio.Reader {
-	return bufio.NewReaderSize(&input{r, ctx.Done()}, lineBuffer)
+	return bufio.NewReaderSize(newInput(ctx, r), inputBuffer)
 }
 
 // newLines reads lines of most bytes at most from r until ctx ends.
@@ -180,6 +181,9 @@ type input struct {
 	r    io.Reader
 	done <-chan struct{}
 }
+
+// newInput reads from r until ctx ends, and gives errEnded then.
+func newInput(ctx context.Context, r io.Reader) io.Reader { return &input{r, ctx.Done()} }
 
 func (in *input) Read(p []byte) (int, error) {
 	select {

@@ -23,8 +23,8 @@ import (
 const largest = 1 << 30
 
 func TestLines(t *testing.T) {
-	long := strings.Repeat("0123456789", lineBuffer/4)
-	exact := strings.Repeat("x", lineBuffer-1)
+	long := strings.Repeat("0123456789", inputBuffer/4)
+	exact := strings.Repeat("x", inputBuffer-1)
 	for _, test := range []struct {
 		name, text string
 		want       []string
@@ -66,7 +66,7 @@ func TestLines(t *testing.T) {
 }
 
 func TestLinesWithDelimiter(t *testing.T) {
-	long := strings.Repeat("0123456789", lineBuffer/4)
+	long := strings.Repeat("0123456789", inputBuffer/4)
 	for _, test := range []struct {
 		name, delimiter, text string
 		want                  []string
@@ -211,9 +211,9 @@ func waitForStack(t *testing.T, function string) {
 }
 
 func TestLinesAllocate(t *testing.T) {
-	text := bytes.NewReader(bytes.Repeat([]byte("a line of some length\n"), 8*lineBuffer/22))
+	text := bytes.NewReader(bytes.Repeat([]byte("a line of some length\n"), 8*inputBuffer/22))
 	in := newLines(t.Context(), text, largest)
-	got := testing.AllocsPerRun(lineBuffer/22, func() {
+	got := testing.AllocsPerRun(inputBuffer/22, func() {
 		if _, err := in.next(); err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 
@@ -56,6 +57,15 @@ func (c *config) logger() *slog.Logger {
 
 // jsonLog is where what is said goes when the log is JSON, so that every line of stderr is; nil otherwise.
 var jsonLog *slog.Logger
+
+// sayInJSON has every line of stderr be a JSON object from now on. It is called before anything is said.
+func sayInJSON() {
+	jsonLog = slog.New(slog.NewJSONHandler(stderr, nil))
+	stderr.sayDroppedWith(func(file io.Writer) slog.Handler { return slog.NewJSONHandler(file, nil) })
+}
+
+// isInJSON reports whether every line of stderr is a JSON object.
+func isInJSON() bool { return jsonLog != nil }
 
 // warn tells the user of what is probably a mistake, in a line of its own.
 func warn(name, message string) {

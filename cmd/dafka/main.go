@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,8 +27,11 @@ const (
 	statusUnreached = 3
 )
 
+// exitStatus is one, as help shows it.
+type exitStatus struct{ status, means string }
+
 // exitStatuses are all that a user meets.
-var exitStatuses = []struct{ status, means string }{
+var exitStatuses = []exitStatus{
 	{"0", "the work is done, or one signal ended it"},
 	{"1", "a failure; for produce also records without an ACK"},
 	{"2", "the command line, a variable or the configuration file is wrong"},
@@ -83,12 +85,12 @@ func newApp() *cli.App {
 		HideHelpCommand:       true,
 		OnUsageError:          wrongFlag,
 		Commands: []*cli.Command{
-			devCommand(), produceCommand(), consumeCommand(), towerCommand(), storeCommand(), configCommand(), wireCommand(),
-			benchCommand(), versionCommand(), benchWorkerCommand(), manCommand(),
+			devCommand(), produceCommand(), consumeCommand(), towerCommand(), storeCommand(),
+			topicsCommand(), partitionsCommand(), peersCommand(), storesCommand(), compareCommand(), sniffCommand(), doctorCommand(),
+			topCommand(), configCommand(), wireCommand(), benchCommand(), versionCommand(), benchWorkerCommand(), manCommand(),
 		},
 		Action: needCommand,
 	}
-	app.Commands = slices.Insert(app.Commands, 5, append(inspectCommands(), compareCommand(), sniffCommand(), doctorCommand(), topCommand())...)
 	prepare(app.Name, app.Commands)
 	return app
 }
@@ -157,9 +159,9 @@ func needCommand(c *cli.Context) error {
 	}
 	want := strings.Join(names, ", ")
 	if c.Args().Present() {
-		return wrong(c, "unknown command %q: want one of %s%s", c.Args().First(), want, didYouMean(c.Args().First(), names))
+		return usageErrorf(c, "unknown command %q: want one of %s%s", c.Args().First(), want, didYouMean(c.Args().First(), names))
 	}
-	return wrong(c, "which command? One of %s", want)
+	return usageErrorf(c, "which command? One of %s", want)
 }
 
 // usageError is a command line that cannot be carried out.
@@ -170,9 +172,14 @@ type usageError struct {
 
 func (e *usageError) Error() string { return e.message }
 
-// wrong is a usageError of the command that runs.
-func wrong(c *cli.Context, format string, args ...any) error {
-	return &usageError{fmt.Sprintf(format, args...), c.Command.UsageText}
+// newUsageError is a usageError of a command line that should look like usage.
+func newUsageError(usage, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...), usage}
+}
+
+// usageErrorf is a usage error of the command that runs.
+func usageErrorf(c *cli.Context, format string, args ...any) error {
+	return newUsageError(c.Command.UsageText, format, args...)
 }
 
 // badValue is how Go tells of a flag's value.
@@ -182,7 +189,7 @@ var badValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:fla
 func wrongFlag(c *cli.Context, err error, _ bool) error {
 	bad := badValue.FindStringSubmatch(err.Error())
 	if bad == nil {
-		return wrong(c, "%v", err)
+		return usageErrorf(c, "%v", err)
 	}
 	flag := flagNamed(c.Command.Flags, bad[2])
 	want, what := "", "value"
@@ -198,13 +205,13 @@ func wrongFlag(c *cli.Context, err error, _ bool) error {
 	case *cli.BoolFlag:
 		want, what = "true or false", "boolean value"
 	default:
-		return wrong(c, "%v", err)
+		return usageErrorf(c, "%v", err)
 	}
 	dashes := "--"
 	if len(bad[2]) == 1 {
 		dashes = "-"
 	}
-	return wrong(c, "%s%s: invalid %s %s: want %s", dashes, bad[2], what, bad[1], want)
+	return usageErrorf(c, "%s%s: invalid %s %s: want %s", dashes, bad[2], what, bad[1], want)
 }
 
 // report says on stderr what went wrong with the program and gives the exit status.
@@ -228,7 +235,7 @@ func report(name string, err error) int {
 			return statusUsage
 		}
 		line := "usage: %s (--help says more)\n"
-		if cProgramNamed(name) != nil {
+		if name != program {
 			line = "Usage: %s\n" // as C writes it; and there is no more
 		}
 		fmt.Fprintf(stderr, line, usage.usage)
@@ -245,6 +252,9 @@ type statusError struct {
 	status int
 	error
 }
+
+// withStatus gives a failure an exit status of its own. Without an error there is nothing to report.
+func withStatus(status int, err error) error { return &statusError{status, err} }
 
 // readerGone says that err is of writing to a program that has read enough, as head does: no reason to complain.
 func readerGone(err error) bool {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -24,6 +25,11 @@ type objects struct {
 	read int    // lines read to their end
 	line int    // where the last object begins, from 1 on
 	seen object // the last object; its memory is used again
+}
+
+// newObjects reads objects from r until ctx ends. Each content has most bytes at most.
+func newObjects(ctx context.Context, r io.Reader, most int64) *objects {
+	return &objects{r: newReader(ctx, r), most: most}
 }
 
 // object is what such an object has.

@@ -170,7 +170,7 @@ func TestObjectsReadWhatIsPrinted(t *testing.T) {
 	for i := range 2_000 {
 		size := random.IntN(100)
 		if i%500 == 0 {
-			size = 3 * lineBuffer
+			size = 3 * inputBuffer
 		}
 		isText := i%2 == 0
 		r := consumer.Record{
@@ -183,7 +183,7 @@ func TestObjectsReadWhatIsPrinted(t *testing.T) {
 		}
 	}
 	p.Flush()
-	got, err := readObjects(&out, 3*lineBuffer)
+	got, err := readObjects(&out, 3*inputBuffer)
 	if err != nil {
 		t.Error(err)
 	}

@@ -120,11 +120,11 @@ func unbracket(host string) string {
 // towerPatience is how long a node looks for its tower in silence.
 const towerPatience = time.Second
 
-// sayWaiting tells the user, once, when a node that has just been opened does not find its tower.
-func sayWaiting(config tower.NodeConfig, connected func() int) (stop func() bool) {
+// sayWaiting tells the user, once, when a node that has just been opened does not find one of its towers.
+func sayWaiting(towers []string, connected func() int) (stop func() bool) {
 	return time.AfterFunc(towerPatience, func() {
 		if connected() == 0 {
-			say("waiting for tower at %s", strings.Join(config.Pub, ", "))
+			say("waiting for tower at %s", strings.Join(towers, ", "))
 		}
 	}).Stop
 }

@@ -37,6 +37,14 @@ func (p *printer) print(format format, r *consumer.Record) error {
 	return p.endRecord()
 }
 
+// printValue prints a value as JSON, a line.
+func (p *printer) printValue(v any) error {
+	if err := p.json.Encode(v); err != nil {
+		return err
+	}
+	return p.endRecord()
+}
+
 // endRecord says that a record is complete. It writes when the buffer holds enough.
 func (p *printer) endRecord() error {
 	if p.Len() >= outputBuffer {

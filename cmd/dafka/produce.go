@@ -56,7 +56,7 @@ func runProduce(c *cli.Context) error {
 	required := 1
 	switch {
 	case open == nil:
-		return wrong(c, "--format %s: want %s", format, strings.Join(slices.Sorted(maps.Keys(sources)), ", "))
+		return usageErrorf(c, "--format %s: want %s", format, strings.Join(slices.Sorted(maps.Keys(sources)), ", "))
 	case format == "json":
 		required = 0 // the records name it
 	}
@@ -66,28 +66,28 @@ func runProduce(c *cli.Context) error {
 	topic := c.Args().First()
 	if c.Args().Present() {
 		if err := zmqwire.CheckName("TOPIC", topic); err != nil {
-			return wrong(c, "%v", err)
+			return usageErrorf(c, "%v", err)
 		}
 	}
 	delimiter, err := unescape(c.String("delimiter"))
 	switch {
 	case err != nil:
-		return wrong(c, "--delimiter: %v", err)
+		return usageErrorf(c, "--delimiter: %v", err)
 	case c.IsSet("delimiter") && (delimiter == "" || c.Bool("whole")):
-		return wrong(c, "--delimiter: want some text, and not --whole")
+		return usageErrorf(c, "--delimiter: want some text, and not --whole")
 	case format != "text" && (c.IsSet("delimiter") || c.Bool("whole")):
-		return wrong(c, "--format %s: want no --delimiter and no --whole", format)
+		return usageErrorf(c, "--format %s: want no --delimiter and no --whole", format)
 	case c.IsSet("rate") && !(c.Float64("rate") > 0):
-		return wrong(c, "--rate %v: want more than 0", c.Float64("rate"))
+		return usageErrorf(c, "--rate %v: want more than 0", c.Float64("rate"))
 	case c.IsSet("timeout") && c.Duration("timeout") <= 0:
-		return wrong(c, "--timeout %v: want more than 0", c.Duration("timeout"))
+		return usageErrorf(c, "--timeout %v: want more than 0", c.Duration("timeout"))
 	}
 	config, err := readConfig(c, "producer")
 	if err != nil {
 		return err
 	}
 	if c.Int("min-acks") < 1 {
-		return wrong(c, "--min-acks %d: want 1 or more", c.Int("min-acks"))
+		return usageErrorf(c, "--min-acks %d: want 1 or more", c.Int("min-acks"))
 	}
 	in, err := openInput(c.Context, c, 1)
 	if err != nil {
@@ -95,9 +95,9 @@ func runProduce(c *cli.Context) error {
 	}
 	defer in.Close()
 	node := config.node()
-	settings := config.producer(topic, node)
-	settings.MinAcks = c.Int("min-acks")
-	p, err := openPublisher(settings)
+	publishing := config.producer(topic, node)
+	publishing.MinAcks = c.Int("min-acks")
+	p, err := openPublisher(publishing)
 	if err != nil {
 		return err
 	}
@@ -245,8 +245,8 @@ func unreached(s producer.Stats, node tower.NodeConfig, timeout time.Duration) e
 	if s.Towers == 0 {
 		who = fmt.Sprintf("no tower was heard at %s for %v (is one running? dafka tower)", strings.Join(node.Pub, ", "), timeout)
 	}
-	return &statusError{statusUnreached, fmt.Errorf("%s: %s sent, %d acked, %d unacked", who, count(s.Sent, "record", "records"),
-		s.Acked, s.Sent-s.Acked)}
+	return withStatus(statusUnreached, fmt.Errorf("%s: %s sent, %d acked, %d unacked", who, plural(s.Sent, "record"),
+		s.Acked, s.Sent-s.Acked))
 }
 
 // ackPatience is how long the ACKs are waited for once the program was told to end.
@@ -298,11 +298,11 @@ func storesHave(s producer.Stats) string {
 	return have + "; do not publish them again: the other stores get them from those that have them"
 }
 
-const (
-	progressInterval = 200 * time.Millisecond
-	// storePatience is how long nothing is acked before the user is asked about a store.
-	storePatience = 3 * time.Second
-)
+// storePatience is how long nothing is acked before the user is asked about a store.
+const storePatience = 3 * time.Second
+
+// progressInterval is how often a terminal shows how far a piece of work is.
+const progressInterval = 200 * time.Millisecond
 
 // progress tells the user on stderr how a producer is getting on: what it waits for and, on a terminal, how far it is.
 type progress struct {
@@ -315,18 +315,18 @@ type progress struct {
 	stopped  chan struct{}
 }
 
-// startProgress begins to tell; terminal says that somebody looks at stderr, typed that the records are typed there.
-func startProgress(p *publisher, node tower.NodeConfig, terminal, typed bool) *progress {
+// startProgress begins to report; watched says that somebody looks at stderr, typed that the records are typed there.
+func startProgress(p *publisher, node tower.NodeConfig, watched, typed bool) *progress {
 	g := &progress{
 		producer: p,
-		waiting:  sayWaiting(node, p.Connected),
-		terminal: terminal,
-		line:     terminal && !typed && jsonLog == nil,
+		waiting:  sayWaiting(node.Pub, p.Connected),
+		terminal: watched,
+		line:     watched && !typed && !isInJSON(),
 		begin:    time.Now(),
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}
-	if terminal && typed {
+	if watched && typed {
 		g.say("type records, one a line; Ctrl-D ends")
 	}
 	go g.run()
@@ -359,7 +359,7 @@ func (g *progress) run() {
 			}
 		}
 		if g.line {
-			fmt.Fprintf(stderr, "%s%s sent, %d acked", clearLine, count(s.Sent, "record", "records"), s.Acked)
+			fmt.Fprintf(stderr, "%s%s sent, %d acked", clearLine, plural(s.Sent, "record"), s.Acked)
 		}
 	}
 }
@@ -385,7 +385,7 @@ func (g *progress) end() {
 	}
 	s, took := g.producer.Stats(), time.Since(g.begin)
 	g.say("%s sent, %d acked, %d unacked in %.1f s (%.0f records/s), partition %s",
-		count(s.Sent, "record", "records"), s.Acked, s.Sent-s.Acked, took.Seconds(), float64(s.Acked)/took.Seconds(), g.producer.Address())
+		plural(s.Sent, "record"), s.Acked, s.Sent-s.Acked, took.Seconds(), float64(s.Acked)/took.Seconds(), g.producer.Address())
 }
 
 // count is a number with what it counts.

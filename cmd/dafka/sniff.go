@@ -104,16 +104,16 @@ func runSniff(c *cli.Context) error {
 	want := sniffed{topic: c.String("topic"), peer: strings.TrimPrefix(c.String("peer"), "tcp://")}
 	var err error
 	if want.kinds, err = parseKinds(c.StringSlice("kind")); err != nil {
-		return wrong(c, "--kind: %v", err)
+		return usageErrorf(c, "--kind: %v", err)
 	}
-	settings, err := readConfig(c, "beacon") // it has no others
+	config, err := readConfig(c, "beacon") // it has no others
 	if err != nil {
 		return err
 	}
 	out := newPrinter(os.Stdout)
 	var message zmqwire.Message
 	var printed atomic.Bool
-	l, err := survey.Listen(settings.node(), want.prefixes(), func(from node.Member, frames [][]byte) {
+	l, err := survey.Listen(config.node(), want.prefixes(), func(from node.Member, frames [][]byte) {
 		err := message.Decode(frames)
 		switch {
 		case err != nil && (want.peer == "" || want.isPeer(from)):
@@ -128,7 +128,7 @@ func runSniff(c *cli.Context) error {
 		return err
 	}
 	defer l.Close()
-	defer sayWaiting(settings.node(), l.Connected)()
+	defer sayWaiting(config.node().Pub, l.Connected)()
 	// A person who looks at nothing wants to know why.
 	quiet := time.AfterFunc(sniffQuiet, func() {
 		if !printed.Load() && l.Connected() > 0 && isTerminal(os.Stderr) {

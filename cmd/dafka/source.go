@@ -36,7 +36,7 @@ func wholeOf(ctx context.Context, in io.Reader, most int64) source {
 			return "", nil, io.EOF
 		}
 		isRead = true
-		content, err := readAll(&input{in, ctx.Done()}, most)
+		content, err := readAll(newInput(ctx, in), most)
 		if errors.Is(err, errTooLarge) {
 			err = tooLarge("the input", most)
 		}
@@ -81,7 +81,7 @@ func lengthsOf(ctx context.Context, in io.Reader, most int64) source {
 // objectsOf has the topic and the content of each record in a JSON object. Its partition and sequence are those of
 // another producer.
 func objectsOf(ctx context.Context, in io.Reader, most int64) source {
-	from := &objects{r: newReader(ctx, in), most: most}
+	from := newObjects(ctx, in, most)
 	return func() (string, []byte, error) {
 		o, err := from.next()
 		if err == nil {

@@ -86,7 +86,7 @@ func TestSourcesAreBounded(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error %v, want %q", err, test.says)
 			}
-			if bound := int64(most*4/3 + 2*lineBuffer); test.in.read > bound {
+			if bound := int64(most*4/3 + 2*inputBuffer); test.in.read > bound {
 				t.Errorf("%d bytes were read, want %d at most", test.in.read, bound)
 			}
 		})
@@ -134,7 +134,7 @@ func printed(t *testing.T, name string, contents ...[]byte) string {
 }
 
 func TestLengths(t *testing.T) {
-	want := []string{"a", "", "\x00\xff\n", strings.Repeat("large", lineBuffer), "z"}
+	want := []string{"a", "", "\x00\xff\n", strings.Repeat("large", inputBuffer), "z"}
 	var contents [][]byte
 	for _, content := range want {
 		contents = append(contents, []byte(content))

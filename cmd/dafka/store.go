@@ -52,6 +52,6 @@ func runStore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defer sayWaiting(node, s.Connected)()
+	defer sayWaiting(node.Pub, s.Connected)()
 	return nodes{store: s}.serve(c.Context, config, "store is running: records are kept in "+dir+storePorts(node))
 }

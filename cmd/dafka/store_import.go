@@ -36,7 +36,7 @@ func runStoreExport(c *cli.Context) error {
 	}
 	topic := c.Args().First()
 	if err := zmqwire.CheckName("TOPIC", topic); err != nil {
-		return wrong(c, "%v", err)
+		return usageErrorf(c, "%v", err)
 	}
 	dir, err := storeFolder(c)
 	if err != nil {
@@ -83,7 +83,7 @@ func runStoreImport(c *cli.Context) error {
 	leveldb, ndjson := c.String("leveldb"), c.String("ndjson")
 	switch {
 	case (leveldb == "") == (ndjson == ""):
-		return wrong(c, "where from? One of --leveldb DIR and --ndjson FILE says it")
+		return usageErrorf(c, "where from? One of --leveldb DIR and --ndjson FILE says it")
 	case leveldb != "":
 		return importLevelDB(c, leveldb, dir)
 	}
@@ -127,7 +127,7 @@ func importLines(c *cli.Context, file, dir string) error {
 			return err
 		}
 		counted := &readCounter{Reader: in}
-		from := &objects{r: newReader(ctx, counted), most: zsock.DefaultMaxFrame}
+		from := newObjects(ctx, counted, zsock.DefaultMaxFrame)
 		for {
 			o, err := from.next()
 			if err == io.EOF {

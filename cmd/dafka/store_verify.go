@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/urfave/cli/v2"
 
@@ -32,7 +31,7 @@ func folderFlag() cli.Flag {
 func storeFolder(c *cli.Context) (string, error) {
 	dir := c.String("db")
 	if dir == "" {
-		return "", wrong(c, "which store? --db DIR says it")
+		return "", usageErrorf(c, "which store? --db DIR says it")
 	}
 	return dir, nil
 }
@@ -78,10 +77,10 @@ func printReport(r *store.Report) {
 			records += p.Records
 			if p.Fault != "" {
 				fmt.Fprintf(stderr, "damaged: topic %s, partition %s: %s sound, %d lost: %s\n",
-					readable(p.Topic), readable(p.Partition), plural(p.Records, "record"), p.Lost, p.Fault)
+					printable(p.Topic, false), printable(p.Partition, false), plural(p.Records, "record"), p.Lost, p.Fault)
 			}
 		}
-		fmt.Fprintf(stderr, "topic %s: %s in %s\n", readable(topic), plural(records, "record"), plural(uint64(partitions), "partition"))
+		fmt.Fprintf(stderr, "topic %s: %s in %s\n", printable(topic, false), plural(records, "record"), plural(uint64(partitions), "partition"))
 	}
 }
 
@@ -97,17 +96,5 @@ func sum(r *store.Report) string {
 	return fmt.Sprintf("%s, %s, %s", plural(topics, "topic"), plural(uint64(len(r.Partitions)), "partition"), plural(records, "record"))
 }
 
-func plural(n uint64, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
-}
-
-// readable is a name for people: as it is, or quoted when it would spoil the line.
-func readable(name string) string {
-	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
-		return quoted
-	}
-	return name
-}
+// plural is a number with what it counts, whose plural has an s.
+func plural(n uint64, one string) string { return count(n, one, one+"s") }

@@ -217,7 +217,7 @@ func yamlScalar(token json.Token) string {
 	return strconv.Quote(text) // every escape of Go's is one of YAML's
 }
 
-// printable is a name as it is, or in quotes where it would upset a table or a terminal.
+// printable is a name as it is, or in quotes where it would upset a table, a line or a terminal.
 func printable(name string, isBase64 bool) string {
 	if isBase64 {
 		content, _ := base64.StdEncoding.DecodeString(name)

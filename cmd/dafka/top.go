@@ -41,11 +41,11 @@ func runTop(c *cli.Context) error {
 	if !isTerminal(os.Stdout) || !isTerminal(os.Stdin) {
 		return errors.New("top needs a terminal; elsewhere, use dafka topics --watch")
 	}
-	settings, err := readConfig(c, "beacon") // it has no others
+	config, err := readConfig(c, "beacon") // it has no others
 	if err != nil {
 		return err
 	}
-	node := settings.node()
+	node := config.node()
 	s, err := survey.Open(survey.Config{Node: node})
 	if err != nil {
 		return err

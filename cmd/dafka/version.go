@@ -45,13 +45,13 @@ func version() string {
 	if v == "" {
 		v = "(devel)"
 	}
-	settings := make(map[string]string)
+	build := make(map[string]string)
 	for _, s := range info.Settings {
-		settings[s.Key] = s.Value
+		build[s.Key] = s.Value
 	}
-	if commit := settings["vcs.revision"]; len(commit) >= 12 && !strings.Contains(v, commit[:12]) {
+	if commit := build["vcs.revision"]; len(commit) >= 12 && !strings.Contains(v, commit[:12]) {
 		v += " commit " + commit[:12]
-		if settings["vcs.modified"] == "true" {
+		if build["vcs.modified"] == "true" {
 			v += " with changes"
 		}
 	}

@@ -80,7 +80,7 @@ func translateLines(in *lines, out *printer, become func(line []byte) (any, erro
 			malformed++
 			result = map[string]string{"error": err.Error()}
 		}
-		if err := errors.Join(out.json.Encode(result), out.endRecord()); err != nil {
+		if err := out.printValue(result); err != nil {
 			return malformed, err
 		}
 		if in.idle() {
