@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"regexp"
 	"slices"
@@ -14,6 +14,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/godafka/dafka/consumer"
+	"github.com/godafka/dafka/producer"
 	"github.com/godafka/dafka/tower"
 )
 
@@ -38,17 +40,6 @@ const mostConfig = 1 << 20
 
 // byDefault is the source of what was said nowhere.
 const byDefault = "default"
-
-func configFlag() cli.Flag {
-	return &cli.StringFlag{Name: "c", Usage: "read the settings that no flag and no variable gives from `FILE`", TakesFile: true}
-}
-
-func strictFlag() cli.Flag {
-	return &cli.BoolFlag{
-		Name: "strict-config", Usage: "refuse names in FILE and DAFKA_* variables that do not exist, instead of warning",
-		DisableDefaultText: true,
-	}
-}
 
 // flagKeys says which flags are settings, for each role. A tower's --pub and --sub are where it listens, those of all
 // others where they find it.
@@ -384,38 +375,6 @@ func (c *config) tower() tower.Config {
 	return tower.Config{Pub: c.text("tower/pub_address"), Sub: c.text("tower/sub_address"), Logger: c.logger()}
 }
 
-// configCommand is `dafka config`: what the commands would go by.
-func configCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "config",
-		Usage: "look at the settings",
-		Subcommands: []*cli.Command{{
-			Name:  "show",
-			Usage: "print every setting, its value and where it was said",
-			Description: "A flag comes before a variable of the environment, which comes before the file that -c names, which comes\n" +
-				"before the default. The variable of beacon/interval is DAFKA_BEACON_INTERVAL, and so on. What is printed is\n" +
-				"such a file: four spaces for each level, name = value, # before a comment; 1 is yes and 0 is no.\n\n" +
-				"Names in the file and variables that do not exist are printed on stderr.\n\n" +
-				"Example: dafka config show -c dafka.cfg",
-			Flags:  []cli.Flag{configFlag(), strictFlag()},
-			Action: runConfigShow,
-		}},
-	}
-}
-
-func runConfigShow(c *cli.Context) error {
-	if err := wantArgs(c, 0); err != nil {
-		return err
-	}
-	config, err := readConfig(c, "")
-	if err != nil {
-		return err
-	}
-	config.printUnused(stderr)
-	out := bufio.NewWriter(os.Stdout)
-	return errors.Join(config.print(out), out.Flush())
-}
-
 // printUnused prints, a line each, what is given and has no effect.
 func (c *config) printUnused(w io.Writer) {
 	for _, u := range c.unused {
@@ -446,4 +405,34 @@ func (c *config) print(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// logger writes to stderr what log/level says, or everything when only the role or its part in discovery is said to be
+// verbose.
+func (c *config) logger() *slog.Logger {
+	level, _ := parseLevel(c.text("log/level"))
+	if c.values["log/level"].source == byDefault && (c.isOn("beacon/verbose") || c.isOn(c.role+"/verbose")) {
+		level = slog.LevelDebug
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.text("log/format") == "json" {
+		return slog.New(slog.NewJSONHandler(stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(stderr, options))
+}
+
+// producer is how a producer works.
+func (c *config) producer(topic string, node tower.NodeConfig) producer.Config {
+	return producer.Config{
+		Topic: topic, HeadInterval: c.duration("producer/head_interval"),
+		TerminateUnacked: c.isOn("producer/terminate_unacked"), Node: node,
+	}
+}
+
+// reset is where a consumer begins. Any word but latest is earliest, as for C consumers.
+func (c *config) reset() consumer.Reset {
+	if c.text("consumer/offset/reset") == "latest" {
+		return consumer.Latest
+	}
+	return consumer.Earliest
 }

@@ -67,10 +67,6 @@ func consumeCommand() *cli.Command {
 	}
 }
 
-func fromBeginningFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "from-beginning", Usage: "begin with the oldest records, not with the next ones", DisableDefaultText: true}
-}
-
 func runConsume(c *cli.Context) error {
 	switch {
 	case c.Bool("all") && (c.NArg() > 0 || c.Bool("prefix")):
@@ -196,44 +192,3 @@ func awaitTower(ctx context.Context, c *cli.Context, consumed *consumer.Consumer
 
 // defaultTimeout is --timeout of what ends by itself.
 const defaultTimeout = 10 * time.Second
-
-// reset is where a consumer begins. Any word but latest is earliest, as for C consumers.
-func (c *config) reset() consumer.Reset {
-	if c.text("consumer/offset/reset") == "latest" {
-		return consumer.Latest
-	}
-	return consumer.Earliest
-}
-
-// printRecords prints count records (0: all there are). At the end it returns io.EOF, and nil after count records or when
-// ctx ends. It flushes when the next record has to be waited for: what is known is seen at once, and what is plenty is
-// written in large pieces. When it returns, all that it printed is written, unless that failed.
-func printRecords(ctx context.Context, from *consumer.Consumer, out *printer, format format, count uint64) (err error) {
-	defer func() {
-		if failure := out.Flush(); failure != nil && (err == nil || err == io.EOF) {
-			err = failure
-		}
-	}()
-	for n := uint64(0); count == 0 || n < count; n++ {
-		record, err := from.Next(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if record.Skipped > 0 {
-			fmt.Fprintf(stderr, "skipped records %d to %d of topic %s, partition %s: nobody has them\n",
-				record.Sequence-record.Skipped, record.Sequence-1, printable(textOrBase64(record.Topic)), printable(textOrBase64(record.Partition)))
-		}
-		if err := out.print(format, &record); err != nil {
-			return err
-		}
-		if !from.Buffered() {
-			if err := out.Flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}

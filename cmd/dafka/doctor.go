@@ -93,18 +93,3 @@ func printDiagnosis(w io.Writer, d *survey.Diagnosis) error {
 	_, err := io.WriteString(w, text.String())
 	return err
 }
-
-// Colours of terminals.
-const (
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-)
-
-// inColour colours text that a person will see on stdout, unless the person does not want it (https://no-color.org).
-func inColour(colour, text string) string {
-	if os.Getenv("NO_COLOR") != "" || !isTerminal(os.Stdout) {
-		return text
-	}
-	return "\x1b[1;" + colour + "m" + text + "\x1b[0m"
-}

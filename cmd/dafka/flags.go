@@ -97,15 +97,6 @@ func flagNames(flags []cli.Flag) []string {
 	return names
 }
 
-func flagNamed(flags []cli.Flag, name string) cli.Flag {
-	for _, f := range flags {
-		if slices.Contains(f.Names(), name) {
-			return f
-		}
-	}
-	return nil
-}
-
 func takesValue(f cli.Flag) bool {
 	_, boolean := f.(*cli.BoolFlag)
 	return !boolean
@@ -127,20 +118,4 @@ func isList(f cli.Flag) bool {
 		return words
 	}
 	return false
-}
-
-// wantArgs checks how many arguments a command has against the names of those it takes, of which so many are required.
-func wantArgs(c *cli.Context, required int, names ...string) error {
-	if n := c.NArg(); n < required {
-		return usageErrorf(c, "%s is missing", names[n])
-	}
-	if c.NArg() > len(names) {
-		var commands []string
-		for _, sub := range c.Command.Subcommands {
-			commands = append(commands, sub.Name)
-		}
-		word := c.Args().Get(len(names))
-		return usageErrorf(c, "unexpected argument %q%s", word, didYouMean(word, commands))
-	}
-	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,49 +15,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/urfave/cli/v2"
 
 	"github.com/godafka/dafka/interop/dafkametrics"
 	"github.com/godafka/dafka/store"
-	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
 
 // Over HTTP an operator sees how the nodes of this process are doing: /metrics, /healthz, /readyz and /debug/pprof. All
 // of it comes from their Stats.
-
-func httpFlag() cli.Flag {
-	return &cli.StringFlag{
-		Name:        "http",
-		Usage:       "serve /metrics, /healthz, /readyz and /debug/pprof at `[HOST:]PORT`; without HOST for this machine only",
-		DefaultText: "not served",
-	}
-}
-
-func checkHTTP(text string) error {
-	if text == "" {
-		return nil
-	}
-	_, err := httpAddress(text)
-	return err
-}
-
-// httpAddress is where to listen: on loopback unless a host is told, which is * for all interfaces.
-func httpAddress(text string) (string, error) {
-	where := text
-	if i := strings.LastIndexByte(text, ':'); i <= 0 {
-		where = "127.0.0.1:" + text[i+1:]
-	}
-	endpoint, err := zmqwire.ParseListenEndpoint("tcp://" + where)
-	if err != nil {
-		return "", fmt.Errorf("%q: want PORT or HOST:PORT, such as 9090, or *:9090 for all interfaces", text)
-	}
-	host := endpoint.Host
-	if host == "*" {
-		host = ""
-	}
-	return net.JoinHostPort(host, strconv.Itoa(int(endpoint.Port))), nil
-}
 
 // listen serves HTTP where the settings want it, until it is closed. It gives nil where they do not.
 func (n nodes) listen(config *config) (io.Closer, error) {

@@ -222,9 +222,6 @@ func known(s *survey.Snapshot, topic string) error {
 	return fmt.Errorf("no node knows the topic %s; dafka topics lists those that are known", printable(topic, false))
 }
 
-// clearScreen brings a terminal back to the beginning of an empty screen.
-const clearScreen = "\x1b[H\x1b[2J"
-
 func checkFormat(c *cli.Context, format string) error {
 	switch format {
 	case "text", "json", "yaml":

@@ -21,79 +21,9 @@ func openInput(ctx context.Context, c *cli.Context, i int) (*os.File, error) {
 	return openFile(ctx, c.Args().Get(i))
 }
 
-// openFile opens a file to read, stdin for "-". A named pipe that no program writes to is waited for until ctx ends, and
-// errEnded returned then. The call under way cannot be broken off and is left behind.
-func openFile(ctx context.Context, name string) (*os.File, error) {
-	if name == "-" {
-		return os.Stdin, nil
-	}
-	type result struct {
-		file *os.File
-		err  error
-	}
-	opened := make(chan result, 1)
-	go func() {
-		file, err := os.Open(name)
-		opened <- result{file, err}
-	}()
-	select {
-	case r := <-opened:
-		return r.file, r.err
-	case <-ctx.Done():
-		return nil, errEnded
-	}
-}
-
-// readFile returns what a file holds, most bytes at most. It returns errEnded when ctx has ended.
-func readFile(ctx context.Context, name string, most int64) ([]byte, error) {
-	file, err := openFile(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	content, err := readAll(newInput(ctx, file), most)
-	if errors.Is(err, errTooLarge) {
-		err = fmt.Errorf("%s is larger than %d bytes", name, most)
-	}
-	return content, err
-}
-
-// readAll reads to the end: most bytes at most, or it returns errTooLarge.
-func readAll(r io.Reader, most int64) ([]byte, error) {
-	var content []byte
-	piece := make([]byte, inputBuffer)
-	for {
-		n, err := r.Read(piece)
-		content = extend(content, piece[:n], most)
-		switch {
-		case int64(len(content)) > most:
-			return nil, errTooLarge
-		case err == io.EOF:
-			return content, nil
-		case err != nil:
-			return nil, err
-		}
-	}
-}
-
-// errTooLarge is returned for more than may be read.
-var errTooLarge = errors.New("it is too large")
-
 // tooLarge says that a part of the input is larger than a record may be.
 func tooLarge(what string, most int64) error {
 	return fmt.Errorf("%s is larger than %d bytes, the limit frame of a record", what, most)
-}
-
-// largeContent is the size from which on extend makes room for the largest content.
-const largeContent = 16 << 20
-
-// extend appends to what may grow to most bytes, and a piece more. What is large has room for all of them: memory that
-// is not written to is not used, while room that is doubled would be copied, and held twice.
-func extend(content, piece []byte, most int64) []byte {
-	if n := len(content) + len(piece); n > cap(content) && n > largeContent {
-		content = append(make([]byte, 0, max(most, int64(n))+inputBuffer), content...)
-	}
-	return append(content, piece...)
 }
 
 // lines reads an input line by line. A line that fits into its buffer costs no allocation.
@@ -103,9 +33,6 @@ type lines struct {
 	delimiter string // what ends a line instead of "\n" or "\r\n", if not empty
 	long      []byte // a line that did not fit
 }
-
-// inputBuffer is how many bytes are read at once.
-const inputBuffer = 256 << 10
 
 // newReader reads from r until ctx ends.
 func newReader(ctx context.Context, r io.Reader) *bufio.Reader {
@@ -168,42 +95,3 @@ func (l *lines) goesOn(line []byte, err error) bool {
 
 // idle says that the next line may have to be waited for.
 func (l *lines) idle() bool { return l.r.Buffered() == 0 }
-
-// errEnded says that reading ended before the input did, because a signal ended the program. It is no failure.
-var errEnded = errors.New("ended by a signal")
-
-// errUndone says that a signal ended a piece of work that has no use unless it is complete.
-var errUndone = errors.New("ended by a signal")
-
-// input is a reader that stops waiting when done is closed. The read under way, of a terminal or a pipe perhaps, cannot
-// be broken off: it is left behind, and its buffer with it.
-type input struct {
-	r    io.Reader
-	done <-chan struct{}
-}
-
-// newInput reads from r until ctx ends, and gives errEnded then.
-func newInput(ctx context.Context, r io.Reader) io.Reader { return &input{r, ctx.Done()} }
-
-func (in *input) Read(p []byte) (int, error) {
-	select {
-	case <-in.done:
-		return 0, errEnded
-	default:
-	}
-	type result struct {
-		n   int
-		err error
-	}
-	got := make(chan result, 1)
-	go func() {
-		n, err := in.r.Read(p)
-		got <- result{n, err}
-	}()
-	select {
-	case r := <-got:
-		return r.n, r.err
-	case <-in.done:
-		return 0, errEnded
-	}
-}

@@ -5,55 +5,11 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-
-	"github.com/urfave/cli/v2"
+	"time"
 )
 
 // What a command writes to stderr: its log, and what it says to its user whatever is logged. The programs with C's names
 // have a log of their own, see clog.go.
-
-func logFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "log-format", Usage: "`FORMAT` of what goes to stderr: text, or json for one object a line", DefaultText: "text"},
-		&cli.StringFlag{Name: "log-level", Usage: "what to log to stderr, `LEVEL` and above: debug, info, warn or error", DefaultText: "warn"},
-		&cli.BoolFlag{Name: "verbose", Usage: "log to stderr all that happens, as --log-level debug", DisableDefaultText: true},
-	}
-}
-
-func checkLogFormat(text string) error {
-	if text != "text" && text != "json" {
-		return fmt.Errorf("%q: want text or json", text)
-	}
-	return nil
-}
-
-func checkLogLevel(text string) error {
-	_, err := parseLevel(text)
-	return err
-}
-
-func parseLevel(text string) (slog.Level, error) {
-	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-		if text == strings.ToLower(level.String()) {
-			return level, nil
-		}
-	}
-	return 0, fmt.Errorf("%q: want debug, info, warn or error", text)
-}
-
-// logger writes to stderr what log/level says, or everything when only the role or its part in discovery is said to be
-// verbose.
-func (c *config) logger() *slog.Logger {
-	level, _ := parseLevel(c.text("log/level"))
-	if c.values["log/level"].source == byDefault && (c.isOn("beacon/verbose") || c.isOn(c.role+"/verbose")) {
-		level = slog.LevelDebug
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.text("log/format") == "json" {
-		return slog.New(slog.NewJSONHandler(stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(stderr, options))
-}
 
 // jsonLog is where what is said goes when the log is JSON, so that every line of stderr is; nil otherwise.
 var jsonLog *slog.Logger
@@ -83,4 +39,16 @@ func say(format string, args ...any) {
 	} else {
 		fmt.Fprintln(stderr, message)
 	}
+}
+
+// towerPatience is how long a node looks for its tower in silence.
+const towerPatience = time.Second
+
+// sayWaiting tells the user, once, when a node that has just been opened does not find one of its towers.
+func sayWaiting(towers []string, connected func() int) (stop func() bool) {
+	return time.AfterFunc(towerPatience, func() {
+		if connected() == 0 {
+			say("waiting for tower at %s", strings.Join(towers, ", "))
+		}
+	}).Stop
 }

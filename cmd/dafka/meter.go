@@ -1,14 +1,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"time"
-
-	"github.com/urfave/cli/v2"
-
-	"github.com/godafka/dafka/store"
 )
 
 // meter shows on a terminal how far a piece of work is; elsewhere it is silent.
@@ -29,17 +24,6 @@ func (m *meter) progress(done, total uint64) {
 	}
 	m.shown = time.Now()
 	fmt.Fprintf(stderr, "%s%s: %d %%", clearLine, m.doing, 100*done/total)
-}
-
-// offline does a long piece of work on a store that does not run.
-func offline(c *cli.Context, doing string, work func(context.Context, store.Progress) error) error {
-	m := startMeter(doing)
-	err := work(c.Context, m.progress)
-	m.end()
-	if err != nil && c.Context.Err() != nil {
-		return errUndone
-	}
-	return err
 }
 
 // end clears the line for what is to be said.

@@ -3,8 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -117,53 +117,6 @@ func checkTowers(text string) error {
 	return err
 }
 
-// towerEndpoints are those of towers at "HOST[:PORT]", a list with commas: nodes announce themselves at PORT and learn of
-// each other at the next one.
-func towerEndpoints(text string) (pub, sub []string, err error) {
-	for _, where := range splitList(text) {
-		host, port := where, ""
-		if _, err := netip.ParseAddr(unbracket(where)); err != nil {
-			host, port, _ = cutLast(where, ":")
-		}
-		if port == "" && host == where {
-			port = "5556"
-		}
-		endpoint, err := zmqwire.ParseEndpoint("tcp://" + bracket(host) + ":" + port)
-		if err == nil && endpoint.Port == math.MaxUint16 {
-			err = errors.New("port 65535: a tower has this port and the next: want 1 to 65534")
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("%q: %s; want HOST or HOST:PORT, such as 10.0.0.1 or tower.example.org:5556", where, reason(err))
-		}
-		sub = append(sub, endpoint.String())
-		endpoint.Port++
-		pub = append(pub, endpoint.String())
-	}
-	return pub, sub, nil
-}
-
-// cutLast cuts around the last separator.
-func cutLast(text, separator string) (before, after string, found bool) {
-	if i := strings.LastIndex(text, separator); i >= 0 {
-		return text[:i], text[i+len(separator):], true
-	}
-	return text, "", false
-}
-
-// reason is what is wrong with an endpoint whose whole text the user has not written.
-func reason(err error) string {
-	return strings.TrimPrefix(err.Error(), zmqwire.ErrEndpoint.Error()+": ")
-}
-
-// splitList splits at commas; spaces around them are how people write lists.
-func splitList(text string) []string {
-	list := strings.Split(text, ",")
-	for i := range list {
-		list[i] = strings.TrimSpace(list[i])
-	}
-	return list
-}
-
 // checkListen wants what a tower binds.
 func checkListen(text string) error {
 	if _, err := zmqwire.ParseListenEndpoint(text); err != nil {
@@ -239,4 +192,33 @@ func checkSwitch(text string) error {
 func isOn(text string) bool {
 	n, _ := strconv.ParseUint(text, 10, 31)
 	return n != 0
+}
+
+func checkLogFormat(text string) error {
+	if text != "text" && text != "json" {
+		return fmt.Errorf("%q: want text or json", text)
+	}
+	return nil
+}
+
+func checkLogLevel(text string) error {
+	_, err := parseLevel(text)
+	return err
+}
+
+func parseLevel(text string) (slog.Level, error) {
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		if text == strings.ToLower(level.String()) {
+			return level, nil
+		}
+	}
+	return 0, fmt.Errorf("%q: want debug, info, warn or error", text)
+}
+
+func checkHTTP(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := httpAddress(text)
+	return err
 }

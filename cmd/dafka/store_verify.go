@@ -95,6 +95,3 @@ func sum(r *store.Report) string {
 	}
 	return fmt.Sprintf("%s, %s, %s", plural(topics, "topic"), plural(uint64(len(r.Partitions)), "partition"), plural(records, "record"))
 }
-
-// plural is a number with what it counts, whose plural has an s.
-func plural(n uint64, one string) string { return count(n, one, one+"s") }

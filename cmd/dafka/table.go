@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,8 +9,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/term"
@@ -215,17 +212,4 @@ func yamlScalar(token json.Token) string {
 		return text
 	}
 	return strconv.Quote(text) // every escape of Go's is one of YAML's
-}
-
-// printable is a name as it is, or in quotes where it would upset a table, a line or a terminal.
-func printable(name string, isBase64 bool) string {
-	if isBase64 {
-		content, _ := base64.StdEncoding.DecodeString(name)
-		name = string(content)
-	}
-	if utf8.ValidString(name) && strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 &&
-		!strings.HasPrefix(name, `"`) {
-		return name
-	}
-	return strconv.Quote(name)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -33,27 +32,4 @@ func printVersions() error {
 	_, err := fmt.Fprintf(os.Stdout, "dafka %s\ngo %s\nlibzmq %s\n",
 		version(), strings.TrimPrefix(runtime.Version(), "go"), zsock.LibraryVersion())
 	return err
-}
-
-// version is the module's version, and the commit where the build knows it.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	if v == "" {
-		v = "(devel)"
-	}
-	build := make(map[string]string)
-	for _, s := range info.Settings {
-		build[s.Key] = s.Value
-	}
-	if commit := build["vcs.revision"]; len(commit) >= 12 && !strings.Contains(v, commit[:12]) {
-		v += " commit " + commit[:12]
-		if build["vcs.modified"] == "true" {
-			v += " with changes"
-		}
-	}
-	return v
 }
