@@ -3,11 +3,9 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -60,33 +58,6 @@ func TestBench(t *testing.T) {
 	}
 }
 
-// A C program that hangs costs its own figure, and no other; one that fails or says nothing is an error.
-func TestBenchOfC(t *testing.T) {
-	for _, test := range []struct {
-		script string
-		want   string
-		hung   bool
-	}{
-		{"echo 'mean throughput: 1234 [msg/s]'", "", false},
-		{"exec sleep 60", "sh: did not finish", true},
-		{"exit 3", "sh: exit status 3", false},
-		{"echo hello", "printed no throughput", false},
-	} {
-		c := &cCluster{bench: &bench{ctx: t.Context()}, bin: "/bin", bound: time.Second, flags: []string{"-c", test.script}}
-		command, err := c.start("sh")
-		if err != nil {
-			t.Fatal(err)
-		}
-		rate, err := c.rate(command)
-		if test.want == "" && (err != nil || rate != 1234) {
-			t.Errorf("%s: %v, error %v", test.script, rate, err)
-		}
-		if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, errHung) != test.hung) {
-			t.Errorf("%s: error %v, want %s", test.script, err, test.want)
-		}
-	}
-}
-
 // TestBenchEndsWhatItStarted: a signal ends the workers and the C programs too, and the folder is removed.
 func TestBenchEndsWhatItStarted(t *testing.T) {
 	t.Parallel()
@@ -118,7 +89,7 @@ func TestBenchEndsWhatItStarted(t *testing.T) {
 				t.Skip("SKIPPED: only Linux ends the workers at once")
 			}
 			dir := t.TempDir()
-			c := command(t, "program", "bench", test.measure, "--count", test.count, "--dir", dir)
+			c := commandLine(t, "program", "bench", test.measure, "--count", test.count, "--dir", dir)
 			c.Env = append(c.Env, "DAFKA_C_BIN="+bin)
 			s := startCommand(t, c) // the workers have its stderr: that ends when they all have ended
 			for deadline := time.Now().Add(atMost); !test.reached(dir); time.Sleep(time.Millisecond) {
@@ -150,31 +121,6 @@ func TestBenchEndsWhatItStarted(t *testing.T) {
 		}
 		if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
 			t.Errorf("C program %d is still there: %v", pid, err)
-		}
-	}
-}
-
-// What the bench would call a loss is one.
-func TestCheckRecord(t *testing.T) {
-	sealed := func(sequence uint64) []byte {
-		record := slices.Repeat([]byte{'x'}, 100)
-		sealRecord(record, sequence, 42)
-		return record
-	}
-	flipped := sealed(7)
-	flipped[60] ^= 1
-	for _, test := range []struct {
-		name   string
-		record []byte
-		good   bool
-	}{
-		{"the right one", sealed(7), true},
-		{"another", sealed(8), false},
-		{"damaged", flipped, false},
-		{"cut", sealed(7)[:10], false},
-	} {
-		if err := checkRecord(test.record, 7); (err == nil) != test.good {
-			t.Errorf("%s: %v", test.name, err)
 		}
 	}
 }

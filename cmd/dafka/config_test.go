@@ -1,40 +1,14 @@
 package main
 
 import (
-	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/urfave/cli/v2"
-
-	"github.com/godafka/dafka/tower"
-	"github.com/godafka/dafka/tower/node"
-	"github.com/godafka/dafka/zmqwire/zsock"
 )
-
-// readConfigOf gives what a command line makes readConfig read, and its error.
-func readConfigOf(t *testing.T, role string, line ...string) (config *config, err error) {
-	t.Helper()
-	app := newApp()
-	for _, c := range app.Commands {
-		c.Action = func(c *cli.Context) error {
-			config, err = readConfig(c, role)
-			return nil
-		}
-	}
-	args, flagErr := flagsFirst(app, append([]string{"dafka"}, line...))
-	if flagErr != nil {
-		t.Fatal(flagErr)
-	}
-	if runErr := app.RunContext(context.Background(), args); runErr != nil {
-		t.Fatal(runErr)
-	}
-	return config, err
-}
 
 // configFile writes a configuration file.
 func configFile(t *testing.T, text string) string {
@@ -44,145 +18,6 @@ func configFile(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return file
-}
-
-func TestConfigOrder(t *testing.T) {
-	file := configFile(t, `beacon
-    address = 10.0.0.3
-    pub_address = tcp://10.0.0.3:1
-    sub_address = tcp://10.0.0.3:2
-    interval = 300
-tower
-    pub_address = tcp://10.0.0.3:3
-    http = 9090
-store
-    db = from file
-consumer
-    offset
-        reset = earliest
-limits
-    peers = 7
-    topics = 8
-    requests = 9
-`)
-	t.Setenv("DAFKA_BEACON_ADDRESS", "10.0.0.2")
-	t.Setenv("DAFKA_BEACON_PUB_ADDRESS", "tcp://10.0.0.2:1, tcp://10.0.0.2:2")
-	t.Setenv("DAFKA_CONSUMER_OFFSET_RESET", "latest")
-	t.Setenv("DAFKA_BEACON_VERBOSE", "1")
-	t.Setenv("DAFKA_LIMITS_TOPICS", "80")
-	for _, test := range []struct {
-		role string
-		line string
-		want map[string]value // beside those from the file and the environment
-	}{
-		{"producer", "produce topic -c FILE", nil},
-		{"producer", "produce -c FILE topic --address 10.0.0.1 --verbose=false", map[string]value{
-			"beacon/address": {"10.0.0.1", "--address"}, "beacon/verbose": {"0", "--verbose"}, "producer/verbose": {"0", "--verbose"},
-		}},
-		{"consumer", "consume topic --from-beginning --pub tcp://10.0.0.1:1 -c FILE --verbose", map[string]value{
-			"beacon/pub_address": {"tcp://10.0.0.1:1", "--pub"}, "beacon/verbose": {"1", "--verbose"},
-			"consumer/verbose": {"1", "--verbose"}, "consumer/offset/reset": {"earliest", "--from-beginning"},
-			"log/level": {"debug", "--verbose"},
-		}},
-		{"store", "store --verbose --log-level info --log-format json --http :0 -c FILE", map[string]value{
-			"beacon/verbose": {"1", "--verbose"}, "store/verbose": {"1", "--verbose"},
-			"log/level": {"info", "--log-level"}, "log/format": {"json", "--log-format"}, "store/http": {":0", "--http"},
-		}},
-		{"store", "store -c FILE --limit requests=900 --limit topics=1,frame=2048 --limit topics=2", map[string]value{
-			"limits/requests": {"900", "--limit requests"}, "limits/topics": {"2", "--limit topics"},
-			"limits/frame": {"2048", "--limit frame"},
-		}},
-		{"tower", "dev -c FILE --limit=topics=3", map[string]value{
-			"tower/sub_address": {tower.DefaultSub, byDefault}, "beacon/bind": {"127.0.0.1", byDefault},
-			"limits/topics": {"3", "--limit topics"},
-		}},
-		{"tower", "tower --pub tcp://10.0.0.1:1 -c FILE", map[string]value{"tower/pub_address": {"tcp://10.0.0.1:1", "--pub"}}},
-		{"store", "store --db --verbose -c FILE", map[string]value{"store/db": {"--verbose", "--db"}}},
-		{"tower", "dev -c FILE", map[string]value{
-			"tower/sub_address": {tower.DefaultSub, byDefault}, "beacon/bind": {"127.0.0.1", byDefault},
-		}},
-	} {
-		t.Run(test.line, func(t *testing.T) {
-			line := strings.Fields(strings.ReplaceAll(test.line, "FILE", file))
-			config, err := readConfigOf(t, test.role, line...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := map[string]value{
-				"beacon/address":        {"10.0.0.2", "DAFKA_BEACON_ADDRESS"},
-				"beacon/pub_address":    {"tcp://10.0.0.2:1, tcp://10.0.0.2:2", "DAFKA_BEACON_PUB_ADDRESS"},
-				"beacon/sub_address":    {"tcp://10.0.0.3:2", file + ":4"},
-				"beacon/interval":       {"300", file + ":5"},
-				"beacon/verbose":        {"1", "DAFKA_BEACON_VERBOSE"},
-				"tower/pub_address":     {"tcp://10.0.0.3:3", file + ":7"},
-				"tower/http":            {"9090", file + ":8"},
-				"store/db":              {"from file", file + ":10"},
-				"consumer/offset/reset": {"latest", "DAFKA_CONSUMER_OFFSET_RESET"},
-				"limits/peers":          {"7", file + ":15"},
-				"limits/topics":         {"80", "DAFKA_LIMITS_TOPICS"},
-				"limits/requests":       {"9", file + ":17"},
-			}
-			for _, s := range settings {
-				if v, ok := test.want[s.key]; ok {
-					want[s.key] = v
-				} else if _, ok := want[s.key]; !ok {
-					want[s.key] = value{s.byDefault, byDefault}
-				}
-			}
-			if diff := cmp.Diff(want, config.values, cmp.AllowUnexported(value{})); diff != "" {
-				t.Errorf("values (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// What the settings say is what a node is opened with.
-func TestConfigOfNode(t *testing.T) {
-	config, err := readConfigOf(t, "producer", "produce", "topic", "-c", configFile(t, `beacon
-    pub_address = tcp://10.0.0.1:1, tcp://10.0.0.2:1
-    sub_address = tcp://10.0.0.1:2
-    address = "[::1]"
-    bind = 127.0.0.1:7000
-    interval = 100
-    timeout = 400
-limits
-    peers = 2000
-    frame = 2048
-    topics = 3000
-    requests = 4000
-    peer_bytes = 5000
-    bytes = 6000
-    subscriptions = 7000
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := config.node()
-	got.Logger = nil
-	want := tower.NodeConfig{
-		Pub: []string{"tcp://10.0.0.1:1", "tcp://10.0.0.2:1"}, Sub: []string{"tcp://10.0.0.1:2"},
-		Host: "::1", Bind: "tcp://127.0.0.1:7000", Interval: 100 * time.Millisecond, Timeout: 400 * time.Millisecond,
-		Limits: tower.Limits{Peers: 2000, Frame: 2048, Topics: 3000, Requests: 4000, PeerBytes: 5000, Bytes: 6000, Subscriptions: 7000},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("node (-want +got):\n%s", diff)
-	}
-}
-
-// The limits that hold when nothing is said are the library's.
-func TestLimitsByDefault(t *testing.T) {
-	config, err := readConfigOf(t, "store", "store")
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, err := node.Join(tower.NodeConfig{Bind: "tcp://127.0.0.1:*"}, node.Sockets{Publish: zsock.XPUB})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer node.Close()
-	if diff := cmp.Diff(node.Limits(), config.node().Limits); diff != "" {
-		t.Errorf("limits (-library +program):\n%s", diff)
-	}
 }
 
 func TestLimitsWrong(t *testing.T) {
@@ -264,49 +99,17 @@ func TestConfigShow(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, shown.Stdout)
 		}
 	}
-	tree, err := parseZPL("shown", shown.Stdout)
-	if err != nil {
-		t.Fatal(err)
+	os.Unsetenv("DAFKA_STORE_DB")
+	os.Unsetenv("DAFKA_BEACON_TIMEOUT")
+	again := runProgram(t, "", "config", "show", "-c", configFile(t, shown.Stdout))
+	if again.Status != 0 || again.Stderr != "" {
+		t.Fatalf("%+v", again)
 	}
-	config, err := readConfigOf(t, "store", "store", "-c", file)
-	if err != nil {
-		t.Fatal(err)
+	// Apart from where it was said.
+	said := regexp.MustCompile(`(?m) *# \S+$`)
+	if diff := cmp.Diff(said.ReplaceAllString(shown.Stdout, ""), said.ReplaceAllString(again.Stdout, "")); diff != "" {
+		t.Errorf("settings (-shown +read and shown again):\n%s", diff)
 	}
-	for key, want := range config.values {
-		if item := tree.find(key); item == nil || item.value != want.text {
-			t.Errorf("%s is shown as %+v, want %q", key, item, want.text)
-		}
-	}
-}
-
-// TestExampleConfig: what make install leaves is harmless, and whoever takes away a # finds the default there.
-func TestExampleConfig(t *testing.T) {
-	const file = "install/dafka.cfg"
-	example, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := readConfigOf(t, "store", "store", "-c", file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tree, err := parseZPL(file, strings.ReplaceAll(string(example), "\n#    ", "\n    "))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range settings {
-		if got := config.values[s.key]; got.source != byDefault {
-			t.Errorf("%s: the example says %+v", s.key, got)
-		}
-		if item := tree.find(s.key); item == nil || item.value != s.byDefault {
-			t.Errorf("%s: behind a # stands %+v, want %q", s.key, item, s.byDefault)
-		}
-	}
-	tree.each("", func(path string, item *zplItem) {
-		if _, known := config.values[path]; !known && len(item.children) == 0 {
-			t.Errorf("line %d: %s is no setting", item.line, path)
-		}
-	})
 }
 
 // Whatever could never work is refused as a wrong command line, wherever it is written. libzmq would take some of it for
@@ -345,66 +148,6 @@ func TestEndpointsWrong(t *testing.T) {
 	t.Setenv("DAFKA_TOWER_SUB_ADDRESS", "tcp://127.0.0.1:0x10")
 	if got := runProgram(t, "", "tower"); got.Status != 2 {
 		t.Errorf("a variable: %+v", got)
-	}
-}
-
-// A tower's host is enough to find it; what says more comes first, and what is said in a place that comes before.
-func TestTowers(t *testing.T) {
-	type endpoints struct{ Pub, Sub []string }
-	list := func(endpoints ...string) []string { return endpoints }
-	defaults := endpoints{list(tower.DefaultPub), list(tower.DefaultSub)}
-	at := func(host string) endpoints {
-		return endpoints{list("tcp://" + host + ":5557"), list("tcp://" + host + ":5556")}
-	}
-	for _, test := range []struct {
-		name, file, variable string
-		flags                []string
-		want                 endpoints
-	}{
-		{name: "nothing", want: defaults},
-		{name: "host", flags: list("--tower", "10.0.0.1"), want: at("10.0.0.1")},
-		{name: "name with a dot", flags: list("--tower", "tower.example.org."), want: at("tower.example.org.")},
-		{name: "IPv6", flags: list("--tower", "2001:db8::1"), want: at("[2001:db8::1]")},
-		{name: "IPv6 in brackets", flags: list("--tower", "[2001:db8::1]"), want: at("[2001:db8::1]")},
-		{name: "port", flags: list("--tower", "a:7000"), want: endpoints{list("tcp://a:7001"), list("tcp://a:7000")}},
-		{name: "IPv6 and port", flags: list("--tower", "[::1]:7000"), want: endpoints{list("tcp://[::1]:7001"), list("tcp://[::1]:7000")}},
-		{name: "several", flags: list("--tower", "a, b:7000", "--tower", "c"), want: endpoints{
-			list("tcp://a:5557", "tcp://b:7001", "tcp://c:5557"), list("tcp://a:5556", "tcp://b:7000", "tcp://c:5556")}},
-		{name: "several endpoints", flags: list("--pub", "tcp://a:1", "--sub", "tcp://a:2", "--pub", "tcp://b:1", "--sub=tcp://b:2"),
-			want: endpoints{list("tcp://a:1", "tcp://b:1"), list("tcp://a:2", "tcp://b:2")}},
-		{name: "file", file: "beacon\n    tower = a", want: at("a")},
-		{name: "variable", variable: "a", want: at("a")},
-		{name: "variable before the file", file: "beacon\n    tower = a", variable: "b", want: at("b")},
-		{name: "flag before all", file: "beacon\n    tower = a", variable: "b", flags: list("--tower", "c"), want: at("c")},
-		{name: "flag before endpoints in the file", file: "beacon\n    pub_address = tcp://a:1\n    sub_address = tcp://a:2",
-			flags: list("--tower", "c"), want: at("c")},
-		{name: "endpoints before the host", file: "beacon\n    tower = a\n    pub_address = tcp://b:1",
-			want: endpoints{list("tcp://b:1"), list("tcp://a:5556")}},
-		{name: "endpoints of flags before the host of a variable", variable: "a", flags: list("--pub", "tcp://b:1", "--sub", "tcp://b:2"),
-			want: endpoints{list("tcp://b:1"), list("tcp://b:2")}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			if test.variable != "" {
-				t.Setenv("DAFKA_TOWER", test.variable)
-			}
-			config, err := readConfigOf(t, "store", append([]string{"store", "-c", configFile(t, test.file)}, test.flags...)...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			node := config.node()
-			if diff := cmp.Diff(test.want, endpoints{node.Pub, node.Sub}); diff != "" {
-				t.Errorf("endpoints (-want +got):\n%s", diff)
-			}
-		})
-	}
-	for _, flags := range []string{
-		"--tower=", "--tower a:", "--tower a:0", "--tower a:65535", "--tower a:65536", "--tower a:x", "--tower tcp://a:1", "--tower a/",
-		"--tower *", "--tower ::", "--tower [a]", "--tower a,", "--tower 1.2.3", "--tower a --pub tcp://b:1", "--sub tcp://b:1 --tower a",
-	} {
-		got := runProgram(t, "", append([]string{"produce", "topic"}, strings.Fields(flags)...)...)
-		if got.Status != 2 || !strings.Contains(got.Stderr, "--tower") {
-			t.Errorf("%s: %+v", flags, got)
-		}
 	}
 }
 

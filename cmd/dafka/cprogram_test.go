@@ -14,7 +14,7 @@ import (
 // commandNamed prepares the program as one that is called so.
 func commandNamed(t *testing.T, line ...string) *exec.Cmd {
 	t.Helper()
-	c := command(t, "program", line[1:]...)
+	c := commandLine(t, "program", line[1:]...)
 	c.Args[0] = "/usr/bin/" + line[0]
 	return c
 }

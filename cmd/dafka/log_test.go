@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"log/slog"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,34 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// TestLogLevel: what is said nearest to the command holds, and --verbose says less than --log-level.
-func TestLogLevel(t *testing.T) {
-	verbose := configFile(t, "store\n    verbose = 1\n")
-	quiet := configFile(t, "beacon\n    verbose = 1\nlog\n    level = error\n")
-	for _, test := range []struct {
-		line string
-		want slog.Level
-	}{
-		{"store", slog.LevelWarn},
-		{"store --verbose", slog.LevelDebug},
-		{"store --verbose=false -c " + verbose, slog.LevelWarn},
-		{"store -c " + verbose, slog.LevelDebug},
-		{"store -c " + quiet, slog.LevelError},
-		{"store --verbose -c " + quiet, slog.LevelDebug},
-		{"store --verbose --log-level info", slog.LevelInfo},
-		{"store --log-level error -c " + verbose, slog.LevelError},
-	} {
-		config, err := readConfigOf(t, "store", strings.Fields(test.line)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		log := config.logger()
-		if !log.Enabled(context.Background(), test.want) || log.Enabled(context.Background(), test.want-1) {
-			t.Errorf("%s: level is not %v", test.line, test.want)
-		}
-	}
-}
 
 // said is the level, where there is one, and the message of a line of stderr, which is JSON or not.
 func said(t *testing.T, line string, inJSON bool) string {

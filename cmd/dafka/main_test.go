@@ -52,8 +52,8 @@ const (
 	atMost = 20 * time.Second
 )
 
-// command prepares the program as a process.
-func command(t *testing.T, as string, args ...string) *exec.Cmd {
+// commandLine prepares the program as a process.
+func commandLine(t *testing.T, as string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -72,7 +72,7 @@ type result struct {
 
 func runProgram(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
-	c := command(t, "program", args...)
+	c := commandLine(t, "program", args...)
 	var stdout, stderr bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	if err := c.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
@@ -92,7 +92,7 @@ type started struct {
 
 func start(t *testing.T, as string, args ...string) *started {
 	t.Helper()
-	return startCommand(t, command(t, as, args...))
+	return startCommand(t, commandLine(t, as, args...))
 }
 
 func startCommand(t *testing.T, c *exec.Cmd) *started {
@@ -395,7 +395,7 @@ func TestSecondHangup(t *testing.T) {
 // TestIgnoredHangup: nohup has it ignored, and it stays so. Only the second of the other signals ends the program at once.
 func TestIgnoredHangup(t *testing.T) {
 	t.Parallel()
-	c := command(t, "program", append([]string{"produce", "topic"}, noTower...)...)
+	c := commandLine(t, "program", append([]string{"produce", "topic"}, noTower...)...)
 	c.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, c.Path}, c.Args[1:]...)
 	c.Path = "/bin/sh"
 	s := startCommand(t, c)
@@ -540,7 +540,7 @@ func TestReaderGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Close()
-	c := command(t, "program", "wire", "decode")
+	c := commandLine(t, "program", "wire", "decode")
 	var stderr bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(strings.Repeat("[]\n", 100_000)), w, &stderr
 	if err := c.Start(); err != nil {

@@ -30,9 +30,9 @@ func TestNotify(t *testing.T) {
 		append([]string{"store", "--db", filepath.Join(t.TempDir(), "db"), "--bind", "127.0.0.1"}, noTower...),
 	} {
 		s := start(t, "program", args...)
-		told(ready)
+		told("READY=1")
 		s.signal(syscall.SIGTERM)
-		told(stopping)
+		told("STOPPING=1")
 		if status := s.endsSoon(); status != 0 {
 			t.Errorf("%q: exit status %d, want 0; stderr %q", args, status, s.seen)
 		}

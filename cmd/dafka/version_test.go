@@ -27,7 +27,7 @@ func TestLaterLibrary(t *testing.T) {
 		t.Skipf("cc: %v\n%s", err, out)
 	}
 	later := func(args ...string) *exec.Cmd {
-		c := command(t, "program", args...)
+		c := commandLine(t, "program", args...)
 		c.Env = append(c.Env, "LD_PRELOAD="+library)
 		return c
 	}
