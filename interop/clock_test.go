@@ -41,17 +41,17 @@ var wallClockOfC = regexp.MustCompile(
 
 // wallClockAllowed is where nothing is decided.
 var wallClockAllowed = []struct{ file, name, why string }{
-	{"cmd/dafka/clog.go", "Format", "people read when a line was logged"},
-	{"cmd/dafka/sniff.go", "Format", "people read when a message came"},
-	{"cmd/dafka/rows.go", "Round", "of a duration, for people"},
-	{"cmd/dafka/inspect.go", "Format", "people read when a partition began"},
-	{"cmd/dafka/inspect.go", "Local", "people read when a partition began"},
+	{"cmd/dafka/cnames/log.go", "Format", "people read when a line was logged"},
+	{"cmd/dafka/command/sniff.go", "Format", "people read when a message came"},
+	{"cmd/dafka/command/rows.go", "Round", "of a duration, for people"},
+	{"cmd/dafka/command/inspect.go", "Format", "people read when a partition began"},
+	{"cmd/dafka/command/inspect.go", "Local", "people read when a partition began"},
 	{"consumer/ending.go", "Round", "of a duration, for people"},
 	{"zmqwire/name.go", "UnixMilli", "addresses sort by the time they were made, as far as the clock goes; nothing is decided by it"},
 	{"zmqwire/name.go", "time.UnixMilli", "people read when a partition began"},
 	{"zmqwire/name.go", "UTC", "people read when a partition began"},
 	{"zmqwire/name.go", "Year", "people read when a partition began"},
-	{"cmd/dafka/bench_worker.go", "UnixNano", "the latency between two processes, which share no other clock"},
+	{"cmd/dafka/bench/worker.go", "UnixNano", "the latency between two processes, which share no other clock"},
 }
 
 func TestClockRule(t *testing.T) {
@@ -180,10 +180,10 @@ func TestClockRuleBites(t *testing.T) {
 		{"tower/a.go", `_ = math.Round(1.5); _ = os.Truncate("a", 0)`, ""},
 		{"tower/a_test.go", `_ = time.Now().Unix()`, ""},
 		{"zmqwire/a.c", "/* time(0) */ // CLOCK_REALTIME\nint f(void) { return clock_gettime(CLOCK_MONOTONIC, &t) + runtime(0) + time_left; }", ""},
-		{"cmd/dafka/sniff.go", `_ = time.Now().Format("15:04")`, ""},
+		{"cmd/dafka/command/sniff.go", `_ = time.Now().Format("15:04")`, ""},
 
-		{"cmd/dafka/sniff.go", `_ = time.Now().Unix()`, "Unix"},
-		{"cmd/dafka/top.go", `_ = time.Now().Format("15:04")`, "Format"},
+		{"cmd/dafka/command/sniff.go", `_ = time.Now().Unix()`, "Unix"},
+		{"cmd/dafka/command/top.go", `_ = time.Now().Format("15:04")`, "Format"},
 		{"tower/a.go", `now := time.Now().Round(0)`, "Round"},
 		{"tower/a.go", `now := time.Now().Truncate(time.Second)`, "Truncate"},
 		{"tower/a.go", `now := time.Now().UTC()`, "UTC"},

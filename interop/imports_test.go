@@ -50,6 +50,17 @@ var walls = map[string][]string{
 	"tower/survey":    {"tower", "tower/node"},
 	"tower/towertest": {"tower", "tower/node"},
 	"tower/rawtest":   {},
+
+	"cmd/dafka": {"cmd/dafka/command", "cmd/dafka/cnames", "cmd/dafka/settings", "cmd/dafka/terminal"},
+	"cmd/dafka/command": {
+		"cmd/dafka/bench", "cmd/dafka/cnames", "cmd/dafka/serve", "cmd/dafka/recordio", "cmd/dafka/settings", "cmd/dafka/terminal",
+	},
+	"cmd/dafka/bench":    {"cmd/dafka/settings", "cmd/dafka/terminal"},
+	"cmd/dafka/cnames":   {"cmd/dafka/serve", "cmd/dafka/recordio", "cmd/dafka/settings", "cmd/dafka/terminal"},
+	"cmd/dafka/serve":    {"cmd/dafka/settings", "cmd/dafka/terminal"},
+	"cmd/dafka/recordio": {"cmd/dafka/terminal"},
+	"cmd/dafka/settings": {"cmd/dafka/terminal"},
+	"cmd/dafka/terminal": {},
 }
 
 // forTests are the packages that tests share.
@@ -90,7 +101,7 @@ var dependencies = []struct {
 	}, {
 		path: "github.com/goccy/go-yaml",
 		code: nowhere, tests: only("cmd"),
-		say: "print YAML as cmd/dafka/table.go does, where strings stay strings",
+		say: "print YAML as cmd/dafka/terminal does, where strings stay strings",
 	}, {
 		// How many columns text takes on a terminal, and how many the terminal has; bubbletea brings both along.
 		path: "github.com/charmbracelet/x",
@@ -323,8 +334,18 @@ func TestImportRulesBite(t *testing.T) {
 			list("C", producer, consumer, program, interop, zmq4, cli, prom, gocmp, other)},
 		{"store/a_test.go", list(tower, zmqwire, zmq4, pebble, vfs, level, gocmp),
 			list("C", producer, consumer, cli, sys, other)},
-		{"cmd/dafka/a.go", list(producer, consumer, store, tower, zmqwire, cli, prom, module+"/cmd/dafka/sub"),
+		{"cmd/dafka/a.go", list(producer, consumer, store, tower, zmqwire, cli, prom, program+"/command"),
 			list("C", interop, zmq4, pebble, vfs, level, gocmp, other)},
+		{"cmd/dafka/c.go", list(program+"/cnames", program+"/terminal"), list(program+"/recordio", program+"/bench", program+"/serve")},
+		{"cmd/dafka/command/a.go", list(program+"/bench", program+"/cnames", program+"/serve", program+"/recordio", store, cli),
+			list(program, zmq4, pebble)},
+		{"cmd/dafka/bench/a.go", list(program+"/settings", program+"/terminal", tower), list(program+"/command", program+"/cnames")},
+		{"cmd/dafka/cnames/a.go", list(program+"/serve", program+"/recordio"), list(program+"/command", program+"/bench")},
+		{"cmd/dafka/serve/a.go", list(program+"/settings", interop+"/dafkametrics"), list(program+"/command", program+"/recordio")},
+		{"cmd/dafka/recordio/a.go", list(program+"/terminal", consumer), list(program+"/settings", program+"/serve")},
+		{"cmd/dafka/settings/a.go", list(program+"/terminal", tower), list(program+"/command", program+"/recordio")},
+		{"cmd/dafka/terminal/a.go", list("log/slog"), list(program, program+"/settings", program+"/recordio")},
+		{"cmd/dafka/terminal/a_test.go", list(gocmp), list(program + "/settings")},
 		{"cmd/dafka/b.go", list(interop + "/dafkametrics"), list(interop + "/demo")},
 		{"interop/dafkametrics/a.go", list(producer, consumer, store, tower, zmqwire, prom), list("C", program, zmq4, pebble, cli, gocmp, other)},
 		{"cmd/dafka/a_test.go", list(producer, consumer, store, cli, prom, zmq4, gocmp),

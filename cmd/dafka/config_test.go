@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/godafka/dafka/cmd/dafka/terminal"
 )
 
 // configFile writes a configuration file.
@@ -131,7 +133,7 @@ func TestEndpointsWrong(t *testing.T) {
 		}
 		for _, args := range lines {
 			if !strings.HasPrefix(args[0], "dafka_") {
-				args = append([]string{program}, args...)
+				args = append([]string{terminal.Program}, args...)
 			}
 			got := runNamed(t, "", args...)
 			if got.Status != 2 || got.Stderr == "" {

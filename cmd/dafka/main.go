@@ -15,6 +15,10 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/cmd/dafka/cnames"
+	"github.com/godafka/dafka/cmd/dafka/command"
+	"github.com/godafka/dafka/cmd/dafka/terminal"
 )
 
 // patience is how long a program that was told to end may take over it.
@@ -22,27 +26,27 @@ const patience = 1800 * time.Millisecond
 
 func main() {
 	status := run(os.Args)
-	drainLogs(logPatience)
+	terminal.DrainLogs(terminal.LogPatience)
 	os.Exit(status)
 }
 
 func run(args []string) int {
 	// When the reader of stdout goes away, writing shall fail, not kill.
 	signal.Ignore(syscall.SIGPIPE)
-	app := cProgramNamed(args[0])
+	app := cnames.Named(args[0])
 	if app == nil {
-		app = newApp()
+		app = command.New()
 	}
 	// Failures are reported here, all in one way.
 	app.ExitErrHandler = func(*cli.Context, error) {}
-	if args[len(args)-1] == completionFlag {
-		return complete(app, args)
+	if args[len(args)-1] == command.CompletionFlag {
+		return command.Complete(app, args)
 	}
-	args, err := flagsFirst(app, args)
+	args, err := command.FlagsFirst(app, args)
 	if err == nil {
 		err = app.RunContext(endOnSignal(app.Name), args)
 	}
-	return report(app.Name, err)
+	return terminal.Report(app.Name, err)
 }
 
 // endOnSignal gives a context that ends with the first SIGINT, SIGTERM or SIGHUP. A second one ends the program at once,
@@ -63,12 +67,12 @@ func endOnSignal(name string) context.Context {
 			select {
 			case s := <-signals:
 				if s != syscall.SIGHUP {
-					drainLogs(logPatience / 10)
+					terminal.DrainLogs(terminal.LogPatience / 10)
 					os.Exit(128 + int(s.(syscall.Signal)))
 				}
 			case <-timeout:
-				status := report(name, fmt.Errorf("still busy %v after the signal to end; ended all the same", patience))
-				drainLogs(logPatience / 10)
+				status := terminal.Report(name, fmt.Errorf("still busy %v after the signal to end; ended all the same", patience))
+				terminal.DrainLogs(terminal.LogPatience / 10)
 				os.Exit(status)
 			}
 		}

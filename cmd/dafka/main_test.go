@@ -16,6 +16,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/cmd/dafka/cnames"
+	"github.com/godafka/dafka/cmd/dafka/command"
+	"github.com/godafka/dafka/cmd/dafka/settings"
 )
 
 // Tests run the program as a process: the test binary is the program when it finds this variable.
@@ -25,8 +29,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(actAs) {
 	case "":
 		// Whoever runs the tests may have settings of his own.
-		for _, s := range settings {
-			os.Unsetenv(s.variable())
+		for _, s := range settings.All {
+			os.Unsetenv(s.Variable())
 		}
 		os.Exit(m.Run())
 	case "program":
@@ -299,8 +303,8 @@ func TestHelpExamples(t *testing.T) {
 			look(c.Subcommands)
 		}
 	}
-	look(newApp().Commands)
-	for _, c := range cPrograms() {
+	look(command.New().Commands)
+	for _, c := range cnames.Programs() {
 		if !strings.Contains(c.Description, "Example: "+c.Name) {
 			t.Errorf("%s: no example in its man page", c.Name)
 		}

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/godafka/dafka/cmd/dafka/command"
+	"github.com/godafka/dafka/cmd/dafka/terminal"
 )
 
 // TestFileThatIsNotWrittenTo: a signal ends a command while it opens a named pipe that no program writes to, and while it
@@ -37,20 +40,20 @@ func TestFileThatIsNotWrittenTo(t *testing.T) {
 				if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				args := append([]string{program}, test.args...)
+				args := append([]string{terminal.Program}, test.args...)
 				for i, arg := range args {
 					args[i] = strings.NewReplacer("PIPE", pipe, "DB", pipe+".db").Replace(arg)
 				}
 				ctx, end := context.WithCancel(t.Context())
-				app := newApp()
+				app := command.New()
 				app.ExitErrHandler = func(*cli.Context, error) {}
-				args, err := flagsFirst(app, args)
+				args, err := command.FlagsFirst(app, args)
 				if err != nil {
 					t.Fatal(err)
 				}
 				status := make(chan int, 1)
-				go func() { status <- report(program, app.RunContext(ctx, args)) }()
-				waitForStack(t, "openFile.func1")
+				go func() { status <- terminal.Report(terminal.Program, app.RunContext(ctx, args)) }()
+				waitForStack(t, "terminal.OpenFile.func1")
 				write := func() {
 					w, err := os.OpenFile(pipe, os.O_RDWR, 0)
 					if err != nil {

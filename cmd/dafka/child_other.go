@@ -1,8 +1,0 @@
-//go:build !linux
-
-package main
-
-import "os/exec"
-
-// endWithParent does what it can: a worker sees the end of its stdin.
-func endWithParent(*exec.Cmd) {}
