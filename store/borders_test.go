@@ -10,7 +10,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/godafka/dafka/zmqwire"
-	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 func TestBorders(t *testing.T) {
@@ -51,12 +50,12 @@ func TestFastPartitionsHaveTablesOfTheirOwn(t *testing.T) {
 	}
 	defer db.close()
 	content := func(a *appended, sequence uint64) string {
-		return fmt.Sprintf("%s %997d", a.partition.Partition, sequence)
+		return fmt.Sprintf("%s %997d", a.address, sequence)
 	}
 	var appends []*appended
 	for i := range fast + slow {
 		appends = append(appends, &appended{
-			partition: &partition{Order: flow.NewOrder("hello", fmt.Sprintf("P%03d", i*37%1000), 0)},
+			topic: "hello", address: fmt.Sprintf("P%03d", i*37%1000),
 		})
 	}
 	commits := db.newCommits()
@@ -96,7 +95,7 @@ func TestFastPartitionsHaveTablesOfTheirOwn(t *testing.T) {
 		checked++
 		first, last := addressOf(t, table.Smallest.UserKey), addressOf(t, table.Largest.UserKey)
 		for _, a := range appends[:fast] {
-			if name := a.partition.Partition; first != last && first <= name && name <= last {
+			if name := a.address; first != last && first <= name && name <= last {
 				t.Errorf("table %d has runs of %s to %s, and %s has none of its own", table.FileNum, first, last, name)
 			}
 		}
@@ -105,14 +104,14 @@ func TestFastPartitionsHaveTablesOfTheirOwn(t *testing.T) {
 		t.Errorf("%d tables, want one for each fast partition at least", checked)
 	}
 	for _, a := range appends {
-		got := stored(t, db, "hello", a.partition.Partition)
+		got := stored(t, db, "hello", a.address)
 		for sequence, text := range got {
 			if want := content(a, uint64(sequence)); text != want {
-				t.Fatalf("%s: record %d is %q, want %q", a.partition.Partition, sequence, text, want)
+				t.Fatalf("%s: record %d is %q, want %q", a.address, sequence, text, want)
 			}
 		}
 		if len(got) != int(a.records) {
-			t.Errorf("%s: %d records, want %d", a.partition.Partition, len(got), a.records)
+			t.Errorf("%s: %d records, want %d", a.address, len(got), a.records)
 		}
 	}
 }

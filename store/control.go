@@ -1,23 +1,13 @@
 package store
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
-)
-
-const (
-	// controlFile is a socket in the folder of a running store. Who may open it may as well change the database.
-	controlFile = "control"
-	// checkpointFolder holds what a running store gives to one who makes a backup.
-	checkpointFolder = "checkpoint.tmp"
 )
 
 // control lets other processes of this machine have a backup of a running store: its log grows and its tables come and
@@ -81,7 +71,7 @@ func (c *control) serve(guest net.Conn) {
 	defer c.db.ground.RemoveAll(c.checkpoint())
 	answer := "ok"
 	if err := c.db.checkpoint(c.checkpoint()); err != nil {
-		answer = plain(err)
+		answer = oneLine(err)
 	}
 	if _, err := fmt.Fprintln(guest, answer); err == nil {
 		io.Copy(io.Discard, guest) // until it hangs up
@@ -101,23 +91,4 @@ func (c *control) close() {
 	}
 	c.listener.Close()
 	<-c.ended
-}
-
-// askCheckpoint has the store that runs on a folder make a checkpoint, which stays until the connection is closed.
-func askCheckpoint(ctx context.Context, dir string) (folder string, hold net.Conn, err error) {
-	var dialer net.Dialer
-	hold, err = dialer.DialContext(ctx, "unix", filepath.Join(dir, controlFile))
-	if err != nil {
-		return "", nil, fmt.Errorf("the store that runs on %s cannot be asked: %w: stop it first", dir, err)
-	}
-	defer context.AfterFunc(ctx, func() { hold.Close() })()
-	answer, err := bufio.NewReader(hold).ReadString('\n')
-	if answer == "ok\n" {
-		return filepath.Join(dir, checkpointFolder), hold, nil
-	}
-	hold.Close()
-	if err == nil {
-		err = errors.New(strings.TrimSpace(string(answer)))
-	}
-	return "", nil, fmt.Errorf("the store that runs on %s makes no checkpoint: %w", dir, err)
 }

@@ -55,7 +55,7 @@ func makeStore(t testing.TB, dir string, size int, unfinished func()) kept {
 			if p == 7 {
 				name = [2]string{"\xff\xfe", "\x01"}
 			}
-			a := &appended{partition: &partition{Order: flow.NewOrder(name[0], name[1], 0)}}
+			a := &appended{topic: name[0], address: name[1]}
 			run := &zmqwire.Run{First: uint64(len(want[name]))}
 			for n := dice.IntN(perTurn) + 1; n > 0; {
 				content := fmt.Sprintf("%d of %q ", len(want[name]), name)

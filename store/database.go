@@ -1,12 +1,14 @@
 package store
 
 import (
-	"encoding/binary"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -136,7 +138,14 @@ func openError(dir string, err error) error {
 	case remedy != "":
 		return fmt.Errorf("database %s cannot be opened: %w; %s", dir, err, remedy)
 	}
-	return fmt.Errorf("database %s cannot be opened: %s; repair it with: dafka store repair --db %s", dir, plain(err), dir)
+	return fmt.Errorf("database %s cannot be opened: %s; repair it with: dafka store repair --db %s", dir, oneLine(err), dir)
+}
+
+// oneLine is an error of Pebble's in one line.
+func oneLine(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\n<corruption detail carrier>", "")
+	text = strings.ReplaceAll(text, "pebble: file 000000: ", "") // a table that was opened by itself has no number
+	return strings.ReplaceAll(text, "\n", "; ")
 }
 
 // databaseOptions are those with which every database of a store is opened.
@@ -188,6 +197,14 @@ func atMostEvery[T any](interval time.Duration, log func(T)) func(T) {
 			last = now
 			log(what)
 		}
+	}
+}
+
+// suspect says that something was read near a key that is damaged. It never waits.
+func (d *database) suspect(key []byte) {
+	select {
+	case d.suspects <- bytes.Clone(key):
+	default: // it will be read again
 	}
 }
 
@@ -276,90 +293,68 @@ func readRun(runs *pebble.Iterator, run *zmqwire.Run) error {
 	return decodeRun(runs.Key(), value, run)
 }
 
-// retainedBytes is how large a batch's memory may be to be used again: that of any commit but one of huge records.
-const retainedBytes = 2 * pendingBytes
-
-// commits writes what a writer appends, one commit at a time, in memory that it keeps.
-type commits struct {
-	db     *database
-	batch  *pebble.Batch
-	key    []byte
-	marked map[string]bool // the partitions with marks, by what the keys of their runs begin with
-}
-
-func (d *database) newCommits() *commits {
-	return &commits{
-		db: d, batch: d.pebble.NewBatch(pebble.WithMaxRetainedSizeBytes(retainedBytes)), marked: make(map[string]bool),
-	}
-}
-
-// commit writes runs of some partitions and their heads, and returns when they are on disk. A partition has all of its
-// runs then and its head, or neither, or it has a mark. After an error nothing can be committed any more.
-func (c *commits) commit(appends []*appended) (err error) {
-	c.db.commit.Lock()
-	defer c.db.commit.Unlock()
-	if err := c.db.ground.attempt(func() error { return c.write(appends) }); err != nil {
+// eachRecord gives each the records of a partition from 0 to its head. It reads one run at a time. A
+// content is valid until each returns.
+func (d *database) eachRecord(
+	ctx context.Context, topic, address string, each func(sequence uint64, content []byte) error,
+) error {
+	records, err := d.records(topic, address)
+	if err != nil {
 		return err
 	}
-	return c.db.ground.stands()
-}
-
-func (c *commits) write(appends []*appended) error {
-	if err := c.putTables(appends); err != nil {
+	partition := appendPartition(nil, runPrefix, topic, address)
+	runs, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: partition, UpperBound: behind(partition)})
+	if err != nil {
 		return err
 	}
-	c.batch.Reset()
-	for _, a := range appends {
-		if !a.table {
-			if err := c.putRuns(a); err != nil {
+	defer runs.Close()
+	next := uint64(0)
+	var run zmqwire.Run
+	for ok := runs.First(); ok; ok = runs.Next() {
+		err := readRun(runs, &run)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if run.First != next {
+			break
+		}
+		for i := range run.Len() {
+			if err := each(next, run.Content(i)); err != nil {
 				return err
 			}
-		}
-		c.key = appendPartition(c.key[:0], headPrefix, a.partition.Topic, a.partition.Partition)
-		op := c.batch.SetDeferred(len(c.key), sequenceSize)
-		copy(op.Key, c.key)
-		binary.BigEndian.PutUint64(op.Value, a.records)
-		if err := op.Finish(); err != nil {
-			return err
+			next++
 		}
 	}
-	return c.batch.Commit(c.db.sync)
-}
-
-// putRuns adds a partition's runs to the batch.
-func (c *commits) putRuns(a *appended) error {
-	for _, run := range a.runs {
-		c.key = appendRunKey(c.key[:0], a.partition.Topic, a.partition.Partition, run.First)
-		op := c.batch.SetDeferred(len(c.key), runSize(run))
-		copy(op.Key, c.key)
-		encodeRun(op.Value, c.key, run)
-		if err := op.Finish(); err != nil {
-			return err
-		}
+	if err := runs.Error(); err != nil {
+		return err
 	}
-	c.key = appendPartition(c.key[:0], runPrefix, a.partition.Topic, a.partition.Partition)
-	c.db.borders.put(c.key, a.size())
-	if c.large(a) {
-		return c.mark(a)
+	if next != records {
+		return fmt.Errorf("%w: topic %q, partition %q: record %d is missing", ErrDamaged, topic, address, next)
 	}
 	return nil
 }
 
-func (c *commits) close() {
-	if c.db.ground.gone() == nil { // else a commit may stand still that uses it
-		c.batch.Close()
-	}
+// usage is what the database takes of the disk, zero once it was closed.
+type usage struct {
+	Used      uint64 // by the database, its log included
+	Log       uint64 // what is in the log only
+	Debt      uint64 // how much compactions have yet to rewrite
+	Free, All uint64 // of the disk
+	Full      bool   // it has no room for a commit
 }
 
-// disk measures the database, and the disk where it is.
-func (d *database) disk() Disk {
+// usage measures the database, and the disk where it is.
+func (d *database) usage() usage {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed || d.ground.gone() != nil {
-		return Disk{}
+		return usage{}
 	}
 	metrics := d.pebble.Metrics()
-	disk := Disk{Used: metrics.DiskSpaceUsage(), Log: metrics.WAL.Size, Debt: metrics.Compact.EstimatedDebt, Full: d.room.full.Load()}
+	disk := usage{Used: metrics.DiskSpaceUsage(), Log: metrics.WAL.Size, Debt: metrics.Compact.EstimatedDebt, Full: d.room.full.Load()}
 	if usage, err := diskUsage(d.dir); err == nil {
 		disk.Free, disk.All = usage.AvailBytes, usage.TotalBytes
 	}
@@ -446,20 +441,4 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 	}
 	l.ground.lose(cause, "look at the disk")
 	select {}
-}
-
-// fatalError is what Pebble says it cannot go on from.
-type fatalError string
-
-func (e fatalError) Error() string { return string(e) }
-
-// catchFatal is deferred where what Pebble cannot go on from is to be an error.
-func catchFatal(err *error) {
-	switch cause := recover().(type) {
-	case nil:
-	case fatalError:
-		*err = cause
-	default:
-		panic(cause)
-	}
 }

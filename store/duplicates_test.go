@@ -100,7 +100,7 @@ func TestComparisonIsBounded(t *testing.T) {
 		run.Reset(0)
 		run.Append([]byte(content(0)))
 		partitions = append(partitions, p)
-		appends = append(appends, &appended{partition: p, runs: []*zmqwire.Run{run}, records: 1})
+		appends = append(appends, &appended{topic: p.Topic, address: p.Partition, runs: []*zmqwire.Run{run}, records: 1})
 	}
 	commits := db.newCommits()
 	defer commits.close()

@@ -71,57 +71,17 @@ func export(ctx context.Context, db *database, topic string, each func(*Record) 
 		if err != nil {
 			return err
 		}
-		err = db.eachRecord(ctx, string(topic), string(address), func(r *Record) error {
+		r := Record{Topic: string(topic), Partition: string(address)}
+		err = db.eachRecord(ctx, r.Topic, r.Partition, func(sequence uint64, content []byte) error {
 			s.step(1)
-			return each(r)
+			r.Sequence, r.Content = sequence, content
+			return each(&r)
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return heads.Error()
-}
-
-// eachRecord gives each the records of a partition from 0 to its head. It reads one run at a time.
-func (d *database) eachRecord(ctx context.Context, topic, address string, each func(*Record) error) error {
-	records, err := d.records(topic, address)
-	if err != nil {
-		return err
-	}
-	partition := appendPartition(nil, runPrefix, topic, address)
-	runs, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: partition, UpperBound: behind(partition)})
-	if err != nil {
-		return err
-	}
-	defer runs.Close()
-	r := Record{Topic: topic, Partition: address}
-	var run zmqwire.Run
-	for ok := runs.First(); ok; ok = runs.Next() {
-		err := readRun(runs, &run)
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		if run.First != r.Sequence {
-			break
-		}
-		for i := range run.Len() {
-			r.Content = run.Content(i)
-			if err := each(&r); err != nil {
-				return err
-			}
-			r.Sequence++
-		}
-	}
-	if err := runs.Error(); err != nil {
-		return err
-	}
-	if r.Sequence != records {
-		return fmt.Errorf("%w: topic %q, partition %q: record %d is missing", ErrDamaged, topic, address, r.Sequence)
-	}
-	return nil
 }
 
 // Importer appends records to the database of a store that does not run. They may come from several partitions at

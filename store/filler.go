@@ -7,7 +7,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/godafka/dafka/zmqwire"
-	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // filler appends records to partitions of a database on which no store runs. What it appended is on disk when close
@@ -52,7 +51,7 @@ func (f *filler) append(topic, address string, content []byte) error {
 	}
 	a := f.pending[string(f.key)]
 	if a == nil {
-		a = &appended{partition: &partition{Order: flow.NewOrder(topic, address, records)}}
+		a = &appended{topic: topic, address: address}
 		f.pending[string(f.key)] = a
 	}
 	if n := len(a.runs); n == 0 || a.runs[n-1].Full(len(content)) {
@@ -61,7 +60,7 @@ func (f *filler) append(topic, address string, content []byte) error {
 	a.runs[len(a.runs)-1].Append(content)
 	a.records = records + 1
 	f.next[string(f.key)] = a.records
-	if f.bytes += len(content) + zmqwire.RecordOverhead; f.bytes < pendingBytes {
+	if f.bytes += len(content) + zmqwire.RecordOverhead; f.bytes < maxCommitBytes {
 		return nil
 	}
 	return f.commit()

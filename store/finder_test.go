@@ -11,7 +11,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/godafka/dafka/zmqwire"
-	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // A finder finds each record in a run, in whatever order it is asked, and also what is committed while it keeps its place.
@@ -28,7 +27,7 @@ func TestFinder(t *testing.T) {
 	records := make(map[string]uint64)
 	write := func(address string, runs, perRun int) {
 		t.Helper()
-		a := &appended{partition: &partition{Order: flow.NewOrder("hello", address, 0)}}
+		a := &appended{topic: "hello", address: address}
 		for range runs {
 			run := &zmqwire.Run{First: records[address]}
 			for range perRun {

@@ -22,12 +22,9 @@ var quiet = slog.New(slog.DiscardHandler)
 // ErrInUse is wrapped by errors about a folder on which a store is running.
 var ErrInUse = errors.New("in use by a running store")
 
-// Progress hears how far a long piece of work is, in units of its own. It is called often and must not wait.
-type Progress func(done, total uint64)
-
 // step notes that so much more is done.
 type steps struct {
-	report      Progress
+	report      func(done, total uint64)
 	done, total uint64
 }
 
@@ -178,4 +175,13 @@ func (f *folder) release() {
 	if f.made {
 		os.Remove(filepath.Join(f.dir, lockFile))
 	}
+}
+
+// syncFolder returns when the folder's entries are on disk.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -64,6 +64,15 @@ func appendPartition(dst []byte, prefix byte, topic, address string) []byte {
 // under gives the key that stands at the same place under another prefix: of a partition's head, runs or mark.
 func under(prefix byte, key []byte) []byte { return append([]byte{prefix}, key[1:]...) }
 
+// behind is the first key behind all that begin with a partition's.
+func behind(partition []byte) []byte {
+	last := len(partition) - 1
+	return append(bytes.Clone(partition[:last]), partition[last]+1)
+}
+
+// after is the first key behind another.
+func after(key []byte) []byte { return append(bytes.Clone(key), 0) }
+
 func appendRunKey(dst []byte, topic, address string, first uint64) []byte {
 	return binary.BigEndian.AppendUint64(appendPartition(dst, runPrefix, topic, address), first)
 }

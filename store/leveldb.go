@@ -154,7 +154,7 @@ func (i *importOfC) records(into *Importer) error {
 			t.fail("records %d to %d are missing", t.records, sequence-1)
 			continue
 		}
-		r := &Record{t.topic, t.address, sequence, records.Value()}
+		r := &Record{Topic: t.topic, Partition: t.address, Sequence: sequence, Content: records.Value()}
 		switch _, err := into.Add(r); {
 		case errors.Is(err, ErrOther), errors.Is(err, zmqwire.ErrName):
 			t.fail("%v", err)
@@ -193,7 +193,13 @@ func (i *importOfC) compare(dir string) (*Report, error) {
 		return nil, err
 	}
 	i.step(i.total)
-	return &Report{Partitions: i.found.report(), Faults: i.logs.faults}, nil
+	report := &Report{Faults: i.logs.faults}
+	for _, t := range i.found.inOrder() {
+		report.Partitions = append(report.Partitions, PartitionReport{
+			Topic: t.topic, Partition: t.address, Records: t.records, Lost: t.lost(), Fault: t.fault,
+		})
+	}
+	return report, nil
 }
 
 // compareLogs looks in the store for each record that the C store's logs hold, as they were read by themselves: not by
@@ -235,13 +241,14 @@ func (i *importOfC) comparePartition(db *database, key []byte) error {
 	records := i.old.NewIterator(util.BytesPrefix(key), nil)
 	defer records.Release()
 	compared := uint64(0)
-	err := db.eachRecord(i.ctx, t.topic, t.address, func(r *Record) error {
+	err := db.eachRecord(i.ctx, t.topic, t.address, func(sequence uint64, content []byte) error {
 		if compared == t.records {
 			return nil // the store has more than C has
 		}
-		if !records.Next() || !bytes.Equal(records.Key(), binary.BigEndian.AppendUint64(key, r.Sequence)) ||
-			!bytes.Equal(records.Value(), r.Content) {
-			return fmt.Errorf("%v is not what the C store has: import into a new folder", r)
+		if !records.Next() || !bytes.Equal(records.Key(), binary.BigEndian.AppendUint64(key, sequence)) ||
+			!bytes.Equal(records.Value(), content) {
+			r := Record{Topic: t.topic, Partition: t.address, Sequence: sequence}
+			return fmt.Errorf("%v is not what the C store has: import into a new folder", &r)
 		}
 		compared++
 		i.step(1)

@@ -243,9 +243,12 @@ func TestImportPartOfLevelDB(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	record := func(topic, partition string, sequence uint64, content string) Record {
+		return Record{Topic: topic, Partition: partition, Sequence: sequence, Content: []byte(content)}
+	}
 	for _, r := range []Record{
-		{"hello", "other", 0, []byte("a")}, {"hello", "other", 1, []byte("another")},
-		{"hello", "ahead", 0, []byte("a")}, {"hello", "ahead", 1, []byte("b")},
+		record("hello", "other", 0, "a"), record("hello", "other", 1, "another"),
+		record("hello", "ahead", 0, "a"), record("hello", "ahead", 1, "b"),
 	} {
 		if added, err := into.Add(&r); err != nil || !added {
 			t.Fatal(added, err)
@@ -258,14 +261,17 @@ func TestImportPartOfLevelDB(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	found := func(topic, partition string, records, lost uint64, fault string) PartitionReport {
+		return PartitionReport{Topic: topic, Partition: partition, Records: records, Lost: lost, Fault: fault}
+	}
 	want := &Report{Partitions: []PartitionReport{
-		{"hello", "ahead", 1, 0, ""},
-		{"hello", "good", 3, 0, ""},
-		{"hello", "headless", 2, 0, ""},
-		{"hello", "hole", 2, 2, "records 2 to 2 are missing"},
-		{"hello", "other", 1, 2, `store: record 1 of topic "hello", partition "other": it is there already, with another content`},
-		{"hello", "short", 2, 3, "records 2 to 4 are missing"},
-		{long, "A", 0, 1, "topic is 300 bytes long, the protocol carries at most 255: name that the protocol does not carry"},
+		found("hello", "ahead", 1, 0, ""),
+		found("hello", "good", 3, 0, ""),
+		found("hello", "headless", 2, 0, ""),
+		found("hello", "hole", 2, 2, "records 2 to 2 are missing"),
+		found("hello", "other", 1, 2, `store: record 1 of topic "hello", partition "other": it is there already, with another content`),
+		found("hello", "short", 2, 3, "records 2 to 4 are missing"),
+		found(long, "A", 0, 1, "topic is 300 bytes long, the protocol carries at most 255: name that the protocol does not carry"),
 	}}
 	for i := range report.Partitions { // the words of another package
 		if p := &report.Partitions[i]; p.Topic == long && strings.HasPrefix(p.Fault, "topic is 300 bytes long") {

@@ -81,14 +81,6 @@ type stretch struct {
 	from, to       uint64
 }
 
-// suspect says that something was read near a key that is damaged. It never waits.
-func (d *database) suspect(key []byte) {
-	select {
-	case d.suspects <- bytes.Clone(key):
-	default: // it will be read again
-	}
-}
-
 // run mends what is suspected, one table at a time, until ctx ends.
 func (m *mender) run(ctx context.Context) {
 	for {
@@ -124,7 +116,7 @@ func (m *mender) failed(l *loss) time.Duration {
 // mend finds the damaged table that holds a key and replaces it; nil when there is none, or it is too soon to try again.
 func (m *mender) mend(ctx context.Context, key []byte) (l *loss, err error) {
 	begin := time.Now()
-	l, err = m.db.findLoss(key, func(table string) bool { return time.Now().Before(m.tried[table].next) })
+	l, err = findLoss(m.db, key, func(table string) bool { return time.Now().Before(m.tried[table].next) })
 	if l == nil || err != nil {
 		return nil, err
 	}
@@ -165,14 +157,9 @@ func (l *loss) records() (records uint64) {
 	return records
 }
 
-// path is that of a table's file.
-func (d *database) path(table *pebble.SSTableInfo) string {
-	return filepath.Join(d.dir, fmt.Sprintf("%06d.sst", uint64(table.BackingSSTNum)))
-}
-
 // findLoss reads the tables in which the record at a key may be, or for a head the tables of heads, which are small; but
 // not those that leave says to leave alone. It gives the first that is damaged; nil when none is.
-func (d *database) findLoss(key []byte, leave func(table string) bool) (*loss, error) {
+func findLoss(d *database, key []byte, leave func(table string) bool) (*loss, error) {
 	levels, err := d.pebble.SSTables()
 	if err != nil {
 		return nil, err
@@ -197,8 +184,8 @@ func (d *database) findLoss(key []byte, leave func(table string) bool) (*loss, e
 			candidates = append(candidates, before)
 		}
 		for _, table := range candidates {
-			name := filepath.Base(d.path(table))
-			if !leave(name) && d.damaged(table) {
+			name := filepath.Base(d.tablePath(table))
+			if !leave(name) && tableDamaged(d, table) {
 				return &loss{
 					table: name,
 					lower: bytes.Clone(table.Smallest.UserKey), upper: bytes.Clone(table.Largest.UserKey),
@@ -210,9 +197,10 @@ func (d *database) findLoss(key []byte, leave func(table string) bool) (*loss, e
 	return nil, nil
 }
 
-// damaged reads a whole table. One that Pebble has done with meanwhile is not.
-func (d *database) damaged(table *pebble.SSTableInfo) bool {
-	damaged, path := false, d.path(table)
+// tableDamaged reads a whole table, and reports whether something in it is damaged. A table that Pebble has removed
+// meanwhile is not.
+func tableDamaged(d *database, table *pebble.SSTableInfo) bool {
+	damaged, path := false, d.tablePath(table)
 	s := salvage{
 		tables: []string{path},
 		fault:  func(string, error) { damaged = true },
@@ -229,9 +217,6 @@ func (d *database) damaged(table *pebble.SSTableInfo) bool {
 	}
 	return damaged
 }
-
-// after is the first key behind another.
-func after(key []byte) []byte { return append(bytes.Clone(key), 0) }
 
 // walk goes in order through all that the table's keys span: what can be read, in whatever table, and what fills the
 // gaps. write, if not nil, gets each key and value of a table that replaces it. What then is still lacking is returned.
@@ -266,7 +251,7 @@ func (l *loss) walk(d *database, write func(key, value []byte) error) (lacking [
 		for i := range level {
 			table := &level[i]
 			if bytes.Compare(table.Smallest.UserKey, l.upper) <= 0 && bytes.Compare(l.lower, table.Largest.UserKey) <= 0 {
-				s.tables = append(s.tables, d.path(table))
+				s.tables = append(s.tables, d.tablePath(table))
 				size += table.Size
 			}
 		}
@@ -455,28 +440,14 @@ func (l *loss) walkHeads(d *database, write func(key, value []byte) error) error
 }
 
 // replace puts a new table in the place of a damaged one whose gaps are filled. Nothing may be committed meanwhile.
-func (d *database) replace(l *loss) error {
-	return d.ground.attempt(func() error { return d.putReplacement(l) })
-}
-
-func (d *database) putReplacement(l *loss) error {
-	path := d.fs.PathJoin(d.dir, fmt.Sprintf(halfTable, 0))
-	table, err := d.newTable(path)
-	if err != nil {
+func (l *loss) replace(d *database) error {
+	return d.replaceTables(l.lower, l.upper, func(write func(key, value []byte) error) error {
+		lacking, err := l.walk(d, write)
+		if err == nil && len(lacking) > 0 {
+			err = fmt.Errorf("%d more partitions lack records", len(lacking))
+		}
 		return err
-	}
-	defer d.fs.Remove(path) // Pebble has made it its own, or it is of no use
-	lacking, err := l.walk(d, table.Set)
-	if err = errors.Join(err, table.Close()); err != nil {
-		return err
-	}
-	if len(lacking) > 0 {
-		return fmt.Errorf("%d more partitions lack records", len(lacking))
-	}
-	span := pebble.KeyRange{Start: l.lower, End: after(l.upper)}
-	_, err = d.pebble.IngestAndExcise(context.Background(), []string{path}, nil, nil, span)
-	d.mended.Add(1)
-	return err
+	})
 }
 
 // beginMending begins to fetch what a damaged table lacks, if there is one.

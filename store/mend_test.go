@@ -151,7 +151,7 @@ func spoil(t *testing.T, s *Store, prefix byte) {
 			if table.Smallest.UserKey[0] != prefix {
 				continue
 			}
-			file, err := os.OpenFile(s.db.path(&table), os.O_RDWR, 0)
+			file, err := os.OpenFile(s.db.tablePath(&table), os.O_RDWR, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -335,7 +335,7 @@ func TestMendingHasBounds(t *testing.T) {
 	}{{runs / 2, false, ""}, {runs / 2, true, "the store ends"}, {runs / 20, false, "more than 8 of its blocks"}} {
 		damage(test.every)
 		db := databaseIn(t, dir)
-		l, err := db.findLoss(appendRunKey(nil, "hello", "P", 0), func(string) bool { return false })
+		l, err := findLoss(db, appendRunKey(nil, "hello", "P", 0), func(string) bool { return false })
 		if err != nil || l == nil {
 			t.Fatalf("damage is not found: %v", err)
 		}

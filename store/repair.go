@@ -36,7 +36,7 @@ func repair(ctx context.Context, dir string, progress Progress) (*Repaired, erro
 		return nil, err
 	}
 	defer f.release()
-	found, err := f.verify(ctx, progress)
+	found, err := verify(ctx, f, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -48,18 +48,18 @@ func repair(ctx context.Context, dir string, progress Progress) (*Repaired, erro
 		return nil, err
 	}
 	r := &Repaired{Report: Report{Faults: found.Faults, Killed: found.Killed}}
-	if r.Partitions, err = f.salvageInto(ctx, fresh, progress); err != nil {
+	if r.Partitions, err = salvageInto(ctx, f, fresh, progress); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(fresh))
 	}
-	if r.Old, err = f.replace(fresh); err != nil {
+	if r.Old, err = replaceFolder(f, fresh); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
 // salvageInto makes a database of what can be read.
-func (f *folder) salvageInto(ctx context.Context, fresh string, progress Progress) ([]PartitionReport, error) {
-	s, err := f.salvage(progress)
+func salvageInto(ctx context.Context, f *folder, fresh string, progress Progress) ([]PartitionReport, error) {
+	s, err := newSalvage(f, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +85,14 @@ func (f *folder) salvageInto(ctx context.Context, fresh string, progress Progres
 	if err = errors.Join(err, db.close()); err != nil {
 		return nil, err
 	}
-	return s.found.report(), nil
+	return partitionReports(&s.found), nil
 }
 
-// replace puts a new folder in the place of this one, which gets another name. On Linux the two change places in one
-// step, so that at no time a store that is started finds no folder, and makes an empty one; and the new one has the old
-// one's name before, so that it is not taken for a repair that was broken off when this one is, right behind that step.
-func (f *folder) replace(fresh string) (old string, err error) {
+// replaceFolder puts a new folder in the place of one that is held, which gets another name. On Linux the two change
+// places in one step, so that at no time a store that is started finds no folder, and makes an empty one; and the new one
+// has the old one's name before, so that it is not taken for a repair that was broken off when this one is, right behind
+// that step.
+func replaceFolder(f *folder, fresh string) (old string, err error) {
 	old = free(f.dir + ".damaged")
 	if err = os.Rename(fresh, old); err == nil {
 		if err = exchange(f.dir, old); err != nil {
@@ -123,13 +124,4 @@ func free(path string) string {
 		}
 		name = path + "-" + strconv.Itoa(n)
 	}
-}
-
-// syncFolder returns when the folder's entries are on disk.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

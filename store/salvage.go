@@ -34,8 +34,8 @@ type salvage struct {
 	steps
 }
 
-// salvage prepares to read the folder's files; what cannot be read is passed over, unless fault is set.
-func (f *folder) salvage(progress Progress) (s *salvage, err error) {
+// newSalvage prepares to read the folder's files; what cannot be read is passed over, unless fault is set.
+func newSalvage(f *folder, progress func(done, total uint64)) (s *salvage, err error) {
 	s = &salvage{fault: func(string, error) {}}
 	s.steps.report = progress
 	if s.tables, err = f.files(isTable); err != nil {
@@ -150,16 +150,6 @@ func openTable(path string) (*sstable.Reader, error) {
 	options := &pebble.Options{}
 	options.EnsureDefaults()
 	return sstable.NewReader(context.Background(), readable, options.MakeReaderOptions()) // closes readable when it fails
-}
-
-// guard makes an error of a panic within read.
-func guard(read func() error) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("%w: %v", ErrDamaged, cause)
-		}
-	}()
-	return read()
 }
 
 // table gives the entries of a table between two keys. A block that cannot be read is left out.
@@ -314,88 +304,6 @@ func eachSet(batch []byte, set func(key, value []byte)) error {
 	}
 }
 
-// contents tallies the entries of a store: which partitions there are, and how far each is sound. Heads come before
-// runs, in the order of keys, so all partitions whose heads can be read are known before the first run.
-type contents struct {
-	partitions map[string]*tally // by the beginning of its runs' keys
-	ours       bool              // something of a Dafka store was seen
-	strange    uint64            // keys that are not a Dafka store's
-}
-
-// tally is one partition's.
-type tally struct {
-	topic, address string
-	records        uint64 // sound: from 0 up to it, without a hole
-	known          uint64 // there were so many, says the head, or a run behind a hole
-	marked         bool   // a crash may have left runs behind the head
-	fault          string // the first thing wrong
-}
-
-func (c *contents) partition(key []byte) (*tally, error) {
-	if t := c.partitions[string(key)]; t != nil {
-		return t, nil
-	}
-	topic, address, err := splitHeadKey(key)
-	if err != nil {
-		return nil, err
-	}
-	if c.partitions == nil {
-		c.partitions = make(map[string]*tally)
-	}
-	t := &tally{topic: string(topic), address: string(address)}
-	c.partitions[string(key)] = t
-	return t, nil
-}
-
-// head takes note of a partition's head. It returns nil when that is damaged.
-func (c *contents) head(key, value []byte) error {
-	runs := under(runPrefix, key)
-	t, err := c.partition(runs)
-	if err != nil {
-		return err
-	}
-	records, err := decodeHead(key, value)
-	if err != nil {
-		t.fail("its head is damaged")
-		return nil
-	}
-	t.known = max(t.known, records)
-	return nil
-}
-
-// after is the first key behind key at which a known partition's runs may begin; nil when there is none.
-func (c *contents) after(key []byte) (next []byte) {
-	if bytes.Compare(key, []byte{runPrefix}) < 0 {
-		return []byte{runPrefix}
-	}
-	for partition := range c.partitions {
-		if partition > string(key) && (next == nil || partition < string(next)) {
-			next = []byte(partition)
-		}
-	}
-	return next
-}
-
-func (t *tally) fail(format string, args ...any) {
-	if t.fault == "" {
-		t.fault = fmt.Sprintf(format, args...)
-	}
-}
-
-// lost is how many records are known of and not sound.
-func (t *tally) lost() uint64 { return t.known - min(t.known, t.records) }
-
-// report gives the partitions in the order of topics and addresses.
-func (c *contents) report() (partitions []PartitionReport) {
-	for _, t := range c.partitions {
-		partitions = append(partitions, PartitionReport{t.topic, t.address, t.records, t.lost(), t.fault})
-	}
-	slices.SortFunc(partitions, func(a, b PartitionReport) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
-	return partitions
-}
-
 // tally reads all files, and gives keep each record that follows those which it has had of its partition, in order.
 func (s *salvage) tally(ctx context.Context, keep func(topic, address string, content []byte) error) error {
 	c := &s.found
@@ -430,39 +338,6 @@ func (s *salvage) tally(ctx context.Context, keep func(topic, address string, co
 		if t.records < t.known {
 			t.fail("records %d to %d are missing", t.records, t.known-1)
 		}
-	}
-	return nil
-}
-
-// run tallies a run. One that begins below the partition's end is as good as one that begins there: a record is the
-// same in both.
-func (c *contents) run(key, value []byte, stored *zmqwire.Run, keep func(topic, address string, content []byte) error) error {
-	partition, first, err := splitRunKey(key)
-	if err != nil {
-		c.strange++
-		return nil
-	}
-	t, err := c.partition(partition)
-	if err != nil {
-		c.strange++
-		return nil
-	}
-	if err := decodeRun(key, value, stored); err != nil {
-		t.known = max(t.known, first+1)
-		return nil
-	}
-	c.ours = true
-	t.known = max(t.known, stored.End())
-	if first > t.records {
-		return nil
-	}
-	for t.records < stored.End() {
-		if keep != nil {
-			if err := keep(t.topic, t.address, stored.Content(int(t.records-first))); err != nil {
-				return err
-			}
-		}
-		t.records++
 	}
 	return nil
 }

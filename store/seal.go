@@ -151,7 +151,7 @@ func checkKilled(dir string) (faults []string, err error) {
 		}
 		r := l.read(func([]byte) error { return nil })
 		if err := r.damaged(i == len(logs)-1); err != nil {
-			faults = append(faults, filepath.Base(path)+": "+plain(err))
+			faults = append(faults, filepath.Base(path)+": "+oneLine(err))
 		}
 	}
 	return faults, nil

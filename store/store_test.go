@@ -1233,11 +1233,10 @@ func BenchmarkCommit(b *testing.B) {
 	commits := db.newCommits()
 	defer commits.close()
 	run := runOf(0, slices.Repeat([]string{strings.Repeat("x", 100)}, 1000)...)
-	p := &partition{Order: flow.NewOrder("hello", "P", 0)}
 	b.ReportAllocs()
 	b.SetBytes(int64(len(run.Contents)))
 	for b.Loop() {
-		err := commits.commit([]*appended{{partition: p, runs: []*zmqwire.Run{run}, records: run.End()}})
+		err := commits.commit([]*appended{{topic: "hello", address: "P", runs: []*zmqwire.Run{run}, records: run.End()}})
 		if err != nil {
 			b.Fatal(err)
 		}

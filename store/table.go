@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -29,6 +30,11 @@ import (
 
 // tableSyncBytes is after how many bytes of a table the disk begins to write them. Otherwise it would begin at the end.
 const tableSyncBytes = 512 << 10
+
+// tablePath is the path of a table's file.
+func (d *database) tablePath(table *pebble.SSTableInfo) string {
+	return filepath.Join(d.dir, fmt.Sprintf("%06d.sst", uint64(table.BackingSSTNum)))
+}
 
 // newTable begins a table for the lowest level, in a file that Pebble does not yet know.
 func (d *database) newTable(path string) (*sstable.Writer, error) {
@@ -68,7 +74,7 @@ func (c *commits) putTables(appends []*appended) error {
 		}
 	}()
 	for _, a := range appends {
-		c.key = appendPartition(c.key[:0], runPrefix, a.partition.Topic, a.partition.Partition)
+		c.key = appendPartition(c.key[:0], runPrefix, a.topic, a.address)
 		if !c.marked[string(c.key)] || !c.large(a) {
 			continue
 		}
@@ -91,7 +97,7 @@ func (c *commits) putTables(appends []*appended) error {
 	for _, a := range appends {
 		if a.table {
 			a.table = false
-			c.db.suspect(appendRunKey(nil, a.partition.Topic, a.partition.Partition, a.runs[0].First))
+			c.db.suspect(appendRunKey(nil, a.topic, a.address, a.runs[0].First))
 		}
 	}
 	return nil
@@ -103,7 +109,7 @@ func (c *commits) writeTable(path string, a *appended) error {
 	if err != nil {
 		return err
 	}
-	if err := writeRuns(a.partition.Topic, a.partition.Partition, a.runs, table.Set); err != nil {
+	if err := writeRuns(a.topic, a.address, a.runs, table.Set); err != nil {
 		table.Close()
 		return err
 	}
@@ -126,13 +132,33 @@ func writeRuns(topic, address string, runs []*zmqwire.Run, write func(key, value
 
 // mark adds to the batch that the partition's next commits may be tables.
 func (c *commits) mark(a *appended) error {
-	c.key = appendPartition(c.key[:0], markPrefix, a.partition.Topic, a.partition.Partition)
+	c.key = appendPartition(c.key[:0], markPrefix, a.topic, a.address)
 	if err := c.batch.Set(c.key, nil, nil); err != nil {
 		return err
 	}
 	c.key[0] = runPrefix
 	c.marked[string(c.key)] = true
 	return nil
+}
+
+// replaceTables puts one table in the place of all that the database holds from one key up to another, both included.
+// fill writes what it is to hold, in the order of keys. Nothing may be committed meanwhile.
+func (d *database) replaceTables(first, last []byte, fill func(write func(key, value []byte) error) error) error {
+	return d.ground.attempt(func() error {
+		path := d.fs.PathJoin(d.dir, fmt.Sprintf(halfTable, 0))
+		table, err := d.newTable(path)
+		if err != nil {
+			return err
+		}
+		defer d.fs.Remove(path) // Pebble has made it its own, or it is of no use
+		if err := errors.Join(fill(table.Set), table.Close()); err != nil {
+			return err
+		}
+		span := pebble.KeyRange{Start: first, End: after(last)}
+		_, err = d.pebble.IngestAndExcise(context.Background(), []string{path}, nil, nil, span)
+		d.mended.Add(1)
+		return err
+	})
 }
 
 // completeHeads counts the runs that a crash left without a head, in a database that was just opened.

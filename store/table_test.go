@@ -20,15 +20,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/godafka/dafka/zmqwire"
-	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 // grow gives what a commit appends to a partition that has some records already.
 func grow(topic, address string, from uint64, contents ...string) *appended {
 	run := runOf(from, contents...)
-	return &appended{
-		partition: &partition{Order: flow.NewOrder(topic, address, from)}, runs: []*zmqwire.Run{run}, records: run.End(),
-	}
+	return &appended{topic: topic, address: address, runs: []*zmqwire.Run{run}, records: run.End()}
 }
 
 // verified gives what Verify finds of a folder that it finds sound.

@@ -6,15 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/record"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/godafka/dafka/zmqwire"
 )
@@ -36,10 +33,21 @@ type PartitionReport struct {
 	Fault            string // what is wrong; empty when nothing is
 }
 
+// partitionReports are of all partitions, in the order of topics and addresses.
+func partitionReports(found *contents) (reports []PartitionReport) {
+	for _, t := range found.inOrder() {
+		reports = append(reports, PartitionReport{t.topic, t.address, t.records, t.lost(), t.fault})
+	}
+	return reports
+}
+
 // Sound says that nothing is wrong.
 func (r *Report) Sound() bool {
 	return len(r.Faults) == 0 && !slices.ContainsFunc(r.Partitions, func(p PartitionReport) bool { return p.Fault != "" })
 }
+
+// Progress hears how far a long piece of work is, in units of its own. It is called often and must not wait.
+type Progress func(done, total uint64)
 
 // Verify checks the whole database of a store that does not run: every block and every run, each partition's records
 // from 0 to its head without holes and overlaps, the end of the log, the manifest, and that no file holds records that
@@ -51,15 +59,15 @@ func Verify(ctx context.Context, dir string, progress Progress) (*Report, error)
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	defer f.release()
-	report, err := f.verify(ctx, progress)
+	report, err := verify(ctx, f, progress)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	return report, nil
 }
 
-func (f *folder) verify(ctx context.Context, progress Progress) (*Report, error) {
-	s, err := f.salvage(progress)
+func verify(ctx context.Context, f *folder, progress Progress) (*Report, error) {
+	s, err := newSalvage(f, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +88,7 @@ func (f *folder) verify(ctx context.Context, progress Progress) (*Report, error)
 		}
 		return nil, err
 	}
-	v.report.Partitions = v.found.report()
+	v.report.Partitions = partitionReports(&v.found)
 	v.step(v.total)
 	return &v.report, nil
 }
@@ -99,7 +107,7 @@ func (v *verification) fault(file string, err error) {
 	if v.hindered == nil && hindrance(err) != "" {
 		v.hindered = err
 	}
-	text := plain(err)
+	text := oneLine(err)
 	if !strings.Contains(text, file) {
 		text = file + ": " + text
 	}
@@ -108,15 +116,10 @@ func (v *verification) fault(file string, err error) {
 	}
 }
 
-// plain is an error of Pebble's in one line.
-func plain(err error) string {
-	text := strings.ReplaceAll(err.Error(), "\n<corruption detail carrier>", "")
-	text = strings.ReplaceAll(text, "pebble: file 000000: ", "") // a table that was opened by itself has no number
-	return strings.ReplaceAll(text, "\n", "; ")
-}
-
 func (v *verification) run() error {
-	v.checkManifest()
+	if name, err := checkManifest(v.dir); err != nil {
+		v.fault(name, err)
+	}
 	db, err := v.open()
 	var version *versionError
 	switch {
@@ -145,40 +148,6 @@ func (v *verification) run() error {
 	return nil
 }
 
-// checkManifest reads the manifest to its end. Pebble takes the first thing wrong in it for its end, and forgets the
-// tables that are named behind.
-func (v *verification) checkManifest() {
-	peeked, err := pebble.Peek(v.dir, vfs.Default)
-	if err != nil {
-		v.fault("manifest", err)
-		return
-	}
-	if !peeked.Exists {
-		v.fault("manifest", fmt.Errorf("%w: there is none", ErrDamaged))
-		return
-	}
-	name := filepath.Base(peeked.ManifestFilename)
-	manifest, err := os.Open(peeked.ManifestFilename)
-	if err != nil {
-		v.fault(name, err)
-		return
-	}
-	defer manifest.Close()
-	for r := record.NewReader(manifest, 0); ; {
-		edit, err := r.Next()
-		if err == nil {
-			_, err = io.Copy(io.Discard, edit)
-		}
-		if err == io.EOF {
-			return
-		}
-		if err != nil {
-			v.fault(name, fmt.Errorf("%w: %w", ErrDamaged, err))
-			return
-		}
-	}
-}
-
 // checkTables reads every block of every table, and looks for records in tables that the manifest does not name. Those
 // are left when a store was killed as it wrote them, and hold nothing then that is not in the log, or that was acked; but
 // a manifest that was cut short forgets tables too.
@@ -190,7 +159,7 @@ func (v *verification) checkTables(db *database) error {
 	named := make(map[string]bool)
 	for _, level := range levels {
 		for _, table := range level {
-			named[filepath.Base(db.path(&table))] = true
+			named[filepath.Base(db.tablePath(&table))] = true
 		}
 	}
 	for _, path := range v.tables {
@@ -330,7 +299,7 @@ func (v *verification) checkRecords(db *database) error {
 				v.fault("runs", runs.Error())
 				break
 			}
-			v.found.partitions[known[i]].fail("no record can be read: %s", plain(runs.Error()))
+			v.found.partitions[known[i]].fail("no record can be read: %s", oneLine(runs.Error()))
 			from = behind([]byte(known[i]))
 			continue
 		}
@@ -359,12 +328,6 @@ func (v *verification) checkRecords(db *database) error {
 	return nil
 }
 
-// behind is the first key behind all that begin with a partition's.
-func behind(partition []byte) []byte {
-	last := len(partition) - 1
-	return append(bytes.Clone(partition[:last]), partition[last]+1)
-}
-
 // checkPartition reads the runs of one partition, from where the iterator stands.
 func (v *verification) checkPartition(t *tally, partition []byte, runs *pebble.Iterator) {
 	whole := true // up to here
@@ -385,7 +348,7 @@ func (v *verification) checkPartition(t *tally, partition []byte, runs *pebble.I
 		}
 		switch {
 		case err != nil:
-			bad("record %d: %s", first, plain(err))
+			bad("record %d: %s", first, oneLine(err))
 			continue
 		case whole && first > t.records:
 			bad("records %d to %d are missing", t.records, first-1)
@@ -398,21 +361,11 @@ func (v *verification) checkPartition(t *tally, partition []byte, runs *pebble.I
 		end = max(end, v.stored.End())
 	}
 	if err := runs.Error(); err != nil {
-		bad("record %d: %s", t.records, plain(err))
+		bad("record %d: %s", t.records, oneLine(err))
 	}
 	if !whole {
 		t.known = end
 	}
-}
-
-// keys are the partitions' in order.
-func (c *contents) keys() []string {
-	keys := make([]string, 0, len(c.partitions))
-	for key := range c.partitions {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // elsewhere says that the database has all records of the run that was read last, in other runs: records that were given

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 const (
 	// pendingBytes bounds what is received and not yet committed. Beyond it the writer stops listening to live
 	// records, and TCP slows the producers down to what the disk takes.
-	pendingBytes = 8 << 20
+	pendingBytes = maxCommitBytes
 	// A commit for which gatherFrom bytes are ready waits for gatherTo, as long as more comes without a pause, but not for
 	// longer than gatherFor: large commits cost less for each record.
 	gatherFrom  = 128 << 10
@@ -130,26 +131,11 @@ type source struct {
 	live      bool
 }
 
-// appended is what one commit adds to one partition.
-type appended struct {
-	partition *partition
-	runs      []*zmqwire.Run
-	records   uint64 // how many the partition then has
-	table     bool   // the runs are a table of their own
-}
-
-// size is how many bytes of contents there are.
-func (a *appended) size() (size int) {
-	for _, run := range a.runs {
-		size += len(run.Contents)
-	}
-	return size
-}
-
 // task is what the committing goroutine does at a time: it commits what was appended, or replaces a damaged table.
 type task struct {
-	appended []*appended
-	loss     *loss
+	partitions []*partition // whose records are committed
+	appended   []*appended  // what of each
+	loss       *loss
 }
 
 // committed is a task's outcome.
@@ -205,7 +191,7 @@ func (w *writer) commit() {
 	for t := range w.commits {
 		var err error
 		if t.loss != nil {
-			err = w.db.replace(t.loss)
+			err = t.loss.replace(w.db)
 		} else {
 			begin := time.Now()
 			err = commits.commit(t.appended)
@@ -594,14 +580,14 @@ func (w *writer) handOver(now time.Time) {
 		w.committing = true
 		w.commits <- task{loss: w.loss}
 	case len(w.pending) > 0:
-		appends := make([]*appended, len(w.pending))
+		t := task{partitions: slices.Clone(w.pending), appended: make([]*appended, len(w.pending))}
 		for i, p := range w.pending {
-			appends[i] = &appended{partition: p, runs: p.runs, records: p.Next()}
+			t.appended[i] = &appended{topic: p.Topic, address: p.Partition, runs: p.runs, records: p.Next()}
 			p.runs = nil
 		}
 		w.pending, w.bytes = w.pending[:0], 0
 		w.committing = true
-		w.commits <- task{appended: appends}
+		w.commits <- t
 	}
 	if deaf := w.full || w.bytes >= pendingBytes; deaf != w.deaf {
 		w.deaf = deaf
@@ -634,12 +620,13 @@ func (w *writer) settle(c committed) error {
 	}
 	logged := w.log.Enabled(context.Background(), slog.LevelDebug)
 	var size uint64
-	for _, a := range c.appended {
-		w.stats.records.Add(a.records - a.partition.stored)
-		a.partition.stored = a.records
-		w.ack(a.partition)
+	for i, a := range c.appended {
+		p := c.partitions[i]
+		w.stats.records.Add(a.records - p.stored)
+		p.stored = a.records
+		w.ack(p)
 		if logged {
-			w.log.Debug("acked", "topic", a.partition.Topic, "partition", a.partition.Partition, "sequence", a.records-1)
+			w.log.Debug("acked", "topic", a.topic, "partition", a.address, "sequence", a.records-1)
 		}
 		for _, run := range a.runs {
 			size += uint64(len(run.Contents))
