@@ -6,10 +6,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/godafka/dafka/zmqwire"
-	"github.com/godafka/dafka/zmqwire/flow"
 )
 
 var (
@@ -30,91 +24,6 @@ var (
 		"or five times for each round of DAFKA_TORTURE")
 	seed = flag.Uint64("seed", 0, "what they throw their dice with; 0: as chance has it")
 )
-
-// kept is what a database holds: the contents of each partition's records, by topic and address.
-type kept map[[2]string][]string
-
-// makeStore fills a store's folder with some partitions in several tables and a log, the way a store does: in commits
-// of several partitions. unfinished is called before the database is closed.
-func makeStore(t testing.TB, dir string, size int, unfinished func()) kept {
-	t.Helper()
-	db := databaseIn(t, dir)
-	const turns = 600 // Pebble looks for a flipped bit in the square of the time that reading a commit takes
-	perTurn := 2 * size / turns / 8
-	db.tableFrom = perTurn // some of the largest become tables
-	commits := db.newCommits()
-	dice := rand.New(rand.NewPCG(1, 2))
-	want := make(kept)
-	for turn := range turns {
-		var appends []*appended
-		for p := range 8 {
-			if dice.IntN(2) == 0 && p > 1 {
-				continue
-			}
-			name := [2]string{fmt.Sprintf("topic %d", p/3), fmt.Sprintf("P%d", p)}
-			if p == 7 {
-				name = [2]string{"\xff\xfe", "\x01"}
-			}
-			a := &appended{topic: name[0], address: name[1]}
-			run := &zmqwire.Run{First: uint64(len(want[name]))}
-			for n := dice.IntN(perTurn) + 1; n > 0; {
-				content := fmt.Sprintf("%d of %q ", len(want[name]), name)
-				content += strings.Repeat(string(rune('a'+dice.IntN(26))), dice.IntN(300))
-				if run.Full(len(content)) {
-					a.runs = append(a.runs, run)
-					run = &zmqwire.Run{First: uint64(len(want[name]))}
-				}
-				run.Append([]byte(content))
-				want[name] = append(want[name], content)
-				n -= len(content)
-			}
-			a.runs, a.records = append(a.runs, run), uint64(len(want[name]))
-			appends = append(appends, a)
-		}
-		if err := commits.commit(appends); err != nil {
-			t.Fatal(err)
-		}
-		if turn%100 == 99 && turn < 450 {
-			if err := db.pebble.Flush(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	commits.close()
-	if n := db.pebble.Metrics().Ingest.Count; n < 10 {
-		t.Fatalf("%d commits became tables, want some", n)
-	}
-	if unfinished != nil {
-		if err := db.pebble.LogData(nil, pebble.Sync); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "Pebble is at rest", func() bool {
-			m := db.pebble.Metrics()
-			return m.Compact.NumInProgress == 0 && m.Flush.NumInProgress == 0 && m.Table.ObsoleteCount == 0
-		})
-		unfinished()
-	}
-	if err := db.close(); err != nil {
-		t.Fatal(err)
-	}
-	return want
-}
-
-// readStore reads through the database as a store does. What cannot be read is left out; the errors say so.
-func readStore(t testing.TB, dir string) (got kept, failures []error) {
-	t.Helper()
-	f, err := holdFolder(dir)
-	if err != nil {
-		return nil, []error{err}
-	}
-	defer f.release()
-	db, err := f.open()
-	if err != nil {
-		return nil, []error{err}
-	}
-	defer db.pebble.Close()
-	return readDatabase(t, db)
-}
 
 // serveStore opens a copy of a folder as a store does, and reads through it. The error is of opening it.
 func serveStore(t testing.TB, dir string) (got kept, err error) {
@@ -130,88 +39,6 @@ func serveStore(t testing.TB, dir string) (got kept, err error) {
 		t.Fatal(err)
 	}
 	return got, os.RemoveAll(copied)
-}
-
-// readDatabase reads record after record of each partition, up to the first that cannot be read.
-func readDatabase(t testing.TB, db *database) (got kept, failures []error) {
-	t.Helper()
-	got = make(kept)
-	heads, err := db.iterate(headPrefix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer heads.Close()
-	for ok := heads.First(); ok; ok = heads.Next() {
-		topic, address, err := splitHeadKey(heads.Key())
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		records, err := decodeHead(heads.Key(), heads.Value())
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		contents, err := readPartition(t, db, string(topic), string(address), records)
-		if err != nil {
-			failures = append(failures, err)
-		}
-		got[[2]string{string(topic), string(address)}] = contents
-	}
-	if err := heads.Error(); err != nil {
-		failures = append(failures, err)
-	}
-	return got, failures
-}
-
-// readPartition asks for record after record, as one who fetches.
-func readPartition(t testing.TB, db *database, topic, address string, records uint64) (contents []string, err error) {
-	r := finder{db: db}
-	defer r.close()
-	answers := flow.Answers{}
-	answers.Add(&zmqwire.Message{
-		Kind: zmqwire.Fetch, Subject: []byte(topic), Routing: []byte(address), Address: []byte("R"), Count: uint32(records),
-	}, netip.AddrPort{})
-	for answers.Len() > 0 {
-		answers.Serve(
-			time.Now(),
-			func(c *flow.Cursor) *zmqwire.Run {
-				var run *zmqwire.Run
-				if run, err = r.find(c.Topic, c.Partition, c.Next()); run == nil && err == nil {
-					err = fmt.Errorf("record %d of %q %q is not there", c.Next(), topic, address)
-				}
-				return run
-			},
-			func(c *flow.Cursor, run *zmqwire.Run, from, to int) int {
-				for i := from; i < to; i++ {
-					contents = append(contents, string(run.Content(i)))
-				}
-				return to - from
-			},
-			func(*flow.Cursor) {},
-		)
-	}
-	return contents, err
-}
-
-// prefixes says where got holds anything but the first records of want's partitions.
-func prefixes(want, got kept) error {
-	for name, contents := range got {
-		if len(contents) > len(want[name]) {
-			return fmt.Errorf("%q has %d records instead of %d", name, len(contents), len(want[name]))
-		}
-		for i := range contents {
-			if contents[i] != want[name][i] {
-				return fmt.Errorf("record %d of %q is %.60q instead of %.60q", i, name, contents[i], want[name][i])
-			}
-		}
-	}
-	return nil
-}
-
-// same says whether nothing is missing.
-func same(want, got kept) bool {
-	return maps.EqualFunc(want, got, func(a, b []string) bool { return len(a) == len(b) })
 }
 
 // damage changes one file of a folder and says what it did.
@@ -260,49 +87,6 @@ func damage(t testing.TB, dice *rand.Rand, dir string) string {
 
 // beforeEnd is said of damage before the last commit of the newest log.
 const beforeEnd = ", before the last commit"
-
-func filesIn(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	files := make(map[string]string)
-	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		files[name] = string(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
-func copyFiles(t testing.TB, from, to string) {
-	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A failure that repeats itself does not fill the log.
-func TestAtMostEvery(t *testing.T) {
-	var logged []int
-	log := atMostEvery(time.Hour, func(n int) { logged = append(logged, n) })
-	for n := range 1000 {
-		log(n)
-	}
-	if diff := cmp.Diff([]int{0}, logged); diff != "" {
-		t.Errorf("logged (-want +got):\n%s", diff)
-	}
-	logged = nil
-	log = atMostEvery(0, func(n int) { logged = append(logged, n) })
-	log(1)
-	log(2)
-	if diff := cmp.Diff([]int{1, 2}, logged); diff != "" {
-		t.Errorf("logged without a limit (-want +got):\n%s", diff)
-	}
-}
 
 // Damage in the middle of a killed store's log shows by the commits behind it. Pebble would take it for the end of the log.
 func TestDamagedLogOfKilledStore(t *testing.T) {

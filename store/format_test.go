@@ -13,28 +13,6 @@ import (
 	"github.com/godafka/dafka/zmqwire"
 )
 
-func runOf(first uint64, contents ...string) *zmqwire.Run {
-	run := &zmqwire.Run{}
-	run.Reset(first)
-	for _, content := range contents {
-		run.Append([]byte(content))
-	}
-	return run
-}
-
-func contentsOf(run *zmqwire.Run) (contents []string) {
-	for i := range run.Len() {
-		contents = append(contents, string(run.Content(i)))
-	}
-	return contents
-}
-
-func encoded(key []byte, run *zmqwire.Run) []byte {
-	value := make([]byte, runSize(run))
-	encodeRun(value, key, run)
-	return value
-}
-
 // sealed gives a value the checksum that makes its other faults show.
 func sealed(key, value []byte) []byte {
 	binary.LittleEndian.PutUint32(value, checksum(key, value))

@@ -29,22 +29,6 @@ func inMountNamespace(t *testing.T, run func()) {
 	}
 }
 
-// asNobody runs what opens files as a user to whom nothing belongs.
-func asNobody(t *testing.T, run func()) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("to open files as another user takes root")
-	}
-	done := make(chan bool)
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		syscall.RawSyscall(syscall.SYS_SETFSUID, 65534, 0, 0)
-		run()
-	}()
-	<-done
-}
-
 // A sound database that cannot be opened is not called damaged: the error says why, and what to do.
 func TestWhatKeepsFromASoundDatabase(t *testing.T) {
 	t.Parallel()
@@ -158,18 +142,5 @@ func TestWhatKeepsFromASoundDatabase(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// Nor is a C store that another user may not read said to be running.
-func TestImportOfAnotherUsersCStore(t *testing.T) {
-	t.Parallel()
-	ofC, dir := filepath.Join(t.TempDir(), "c"), filepath.Join(t.TempDir(), "db")
-	copyFiles(t, filepath.Join("testdata", "leveldb", "log"), ofC)
-	var err error
-	asNobody(t, func() { _, err = ImportLevelDB(t.Context(), ofC, dir, nil) })
-	want := "permission denied; run this as the user that owns the folder"
-	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "in use") {
-		t.Errorf("error %v, want %q", err, want)
 	}
 }

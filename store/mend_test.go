@@ -349,31 +349,3 @@ func TestMendingHasBounds(t *testing.T) {
 		}
 	}
 }
-
-// Records that were given again come in other runs than those that a log or an old table still has.
-func TestVerifyComparesRecords(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		old   []string
-		sound bool
-	}{{[]string{"a", "b", "c"}, true}, {[]string{"b", "c"}, true}, {[]string{"a", "b", "x"}, false}, {[]string{"a", "b", "c", "d"}, false}} {
-		dir := filepath.Join(t.TempDir(), "db")
-		db := databaseIn(t, dir)
-		commits := db.newCommits()
-		first := uint64(0)
-		if test.old[0] == "b" {
-			first = 1
-		}
-		err := errors.Join(
-			commits.commit([]*appended{grow("hello", "P", 0, "a")}), commits.commit([]*appended{grow("hello", "P", 1, "b", "c")}),
-			db.pebble.Flush(), commits.writeTable(filepath.Join(dir, "000999.sst"), grow("hello", "P", first, test.old...)),
-		)
-		commits.close()
-		if err = errors.Join(err, db.close()); err != nil {
-			t.Fatal(err)
-		}
-		if report, err := Verify(t.Context(), dir, nil); err != nil || report.Sound() != test.sound {
-			t.Errorf("%q from %d on: %+v, error %v, want sound: %v", test.old, first, report, err, test.sound)
-		}
-	}
-}

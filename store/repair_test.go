@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/binary"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,45 +12,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/go-cmp/cmp"
 )
-
-// makeRuns makes a database of one partition whose runs are those contents, and lets change spoil it.
-func makeRuns(t *testing.T, dir string, change func(db *pebble.DB) error, runs ...[]string) {
-	t.Helper()
-	db, err := openDatabase(dir, true, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fill := newFiller(db)
-	for _, run := range runs {
-		for _, content := range run {
-			if err := fill.append("hello", "P", []byte(content)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := fill.commit(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := fill.close(); err != nil {
-		t.Fatal(err)
-	}
-	if change != nil {
-		if err := change(db.pebble); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// Once more, so that no log is left from which what change took away could be read again.
-	if err := db.close(); err != nil {
-		t.Fatal(err)
-	}
-	options := databaseOptions(db.log)
-	if db.pebble, err = pebble.Open(dir, options); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.close(); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // What is wrong between heads and runs is told, and Repair makes the best of it.
 func TestVerifyAndRepair(t *testing.T) {
@@ -171,9 +131,8 @@ func TestRepairAgain(t *testing.T) {
 
 // What is no store's folder, or one in use, is left alone.
 func TestOfflineErrors(t *testing.T) {
-	tw := openTower(t)
 	used := t.TempDir()
-	openStore(t, tw, used)
+	defer databaseIn(t, used).close() // as a running store has it
 	ofC, empty, future := t.TempDir(), t.TempDir(), t.TempDir()
 	if err := os.WriteFile(filepath.Join(ofC, "CURRENT"), []byte("MANIFEST-000002\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -55,32 +55,6 @@ func openOver(t testing.TB, tw *tower.Tower, fs vfs.FS) *Store {
 	return s
 }
 
-func databaseOver(t testing.TB, fs vfs.FS) *database {
-	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	db, err := pebble.Open("db", &pebble.Options{
-		FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{log: log},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &database{pebble: db, fs: fs, sync: pebble.Sync, log: log, tableFrom: ownTableBytes}
-	if err := d.completeHeads(); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-// databaseIn opens a database on disk.
-func databaseIn(t testing.TB, dir string) *database {
-	t.Helper()
-	db, err := openDatabase(dir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db
-}
-
 // nowhere is a node whose tower does not exist.
 func nowhere(db *database) tower.NodeConfig {
 	const tcp = "tcp://127.0.0.1:1"
@@ -242,32 +216,6 @@ func answered(t testing.TB, p *peer, mark string) {
 	eventually(t, "heads of topic meeting", func() bool { return len(p.given(mark).Heads) > 0 })
 	p.fetch(mark, "meeting", p.Address(), 0, 1)
 	eventually(t, "the record of topic meeting", func() bool { return len(p.given(mark).Records) > 0 })
-}
-
-// stored reads a partition from a database, and insists on runs without holes and overlaps.
-func stored(t testing.TB, db *database, topic, address string) (contents []string) {
-	t.Helper()
-	first := appendPartition(nil, runPrefix, topic, address)
-	records, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: append(slices.Clone(first[:len(first)-1]), 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer records.Close()
-	var run zmqwire.Run
-	for ok := records.First(); ok; ok = records.Next() {
-		if err := decodeRun(records.Key(), records.Value(), &run); err != nil {
-			t.Fatal(err)
-		}
-		if run.First != uint64(len(contents)) {
-			t.Fatalf("%s %s: a run begins at %d behind %d records", topic, address, run.First, len(contents))
-		}
-		contents = append(contents, contentsOf(&run)...)
-	}
-	n, err := db.records(topic, address)
-	if err != nil || n != uint64(len(contents)) {
-		t.Fatalf("%s %s: head says %d records, runs hold %d (%v)", topic, address, n, len(contents), err)
-	}
-	return contents
 }
 
 // What others say under a producer's address is neither stored nor acked.

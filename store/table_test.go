@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -17,150 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/godafka/dafka/zmqwire"
 )
-
-// grow gives what a commit appends to a partition that has some records already.
-func grow(topic, address string, from uint64, contents ...string) *appended {
-	run := runOf(from, contents...)
-	return &appended{topic: topic, address: address, runs: []*zmqwire.Run{run}, records: run.End()}
-}
-
-// verified gives what Verify finds of a folder that it finds sound.
-func verified(t *testing.T, dir string, killed bool) []PartitionReport {
-	t.Helper()
-	report, err := Verify(t.Context(), dir, nil)
-	if err != nil || !report.Sound() || report.Killed != killed {
-		t.Fatalf("%+v, error %v; want a sound database, killed: %v", report, err, killed)
-	}
-	return report.Partitions
-}
-
-// Of what a commit appends, what is large enough becomes tables, from the second time on; all of it is there, in the
-// order of its sequences.
-func TestLargeCommitsAreTables(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		noSync bool
-		want   uint64 // how often tables were put into the database
-	}{{false, 9}, {true, 0}} {
-		dir := filepath.Join(t.TempDir(), "db")
-		db, err := openDatabase(dir, test.noSync, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		db.tableFrom = 1000
-		commits := db.newCommits()
-		want := make(map[string][]string)
-		for turn := range 10 {
-			var appends []*appended
-			for _, p := range []struct {
-				topic, address string
-				size           int
-			}{{"hello", "LARGE", 1000}, {"hello", "SMALL", 999}, {"hello", "Z LARGE", 5000}} {
-				content := fmt.Sprintf("%d %s ", turn, p.address)
-				content += strings.Repeat("x", p.size-len(content))
-				appends = append(appends, grow(p.topic, p.address, uint64(turn), content))
-				want[p.address] = append(want[p.address], content)
-			}
-			if err := commits.commit(appends); err != nil {
-				t.Fatal(err)
-			}
-		}
-		commits.close()
-		for address, contents := range want {
-			if diff := cmp.Diff(contents, stored(t, db, "hello", address)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", address, diff)
-			}
-		}
-		if n := db.pebble.Metrics().Ingest.Count; n != test.want {
-			t.Errorf("without syncs: %v: tables were put into the database %d times, want %d", test.noSync, n, test.want)
-		}
-		if err := db.close(); err != nil {
-			t.Fatal(err)
-		}
-		if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); len(left) > 0 {
-			t.Errorf("left over: %q", left)
-		}
-		verified(t, dir, false)
-	}
-}
-
-// A crash between a table and its head loses nothing, and leaves nothing behind: what was not counted counts when the
-// database is opened again, and what comes next follows it.
-func TestCrashBetweenTableAndHead(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "db")
-	open := func() *database {
-		t.Helper()
-		db := databaseIn(t, dir)
-		db.tableFrom = 1
-		return db
-	}
-	half := filepath.Join(dir, fmt.Sprintf(halfTable, 0))
-	crash := func(db *database) {
-		t.Helper()
-		if err := errors.Join(db.pebble.Close(), os.WriteFile(half, []byte("half a table"), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	db := open()
-	commits := db.newCommits()
-	if err := commits.commit([]*appended{grow("hello", "P", 0, "a", "b"), grow("hello", "Q", 0, "a")}); err != nil {
-		t.Fatal(err)
-	}
-	if err := commits.putTables([]*appended{grow("hello", "P", 2, "c", "d", "e")}); err != nil {
-		t.Fatal(err)
-	}
-	commits.close()
-	crash(db)
-	want := []PartitionReport{{"hello", "P", 5, 0, ""}, {"hello", "Q", 1, 0, ""}}
-	if diff := cmp.Diff(want, verified(t, dir, true)); diff != "" {
-		t.Errorf("after the crash (-want +got):\n%s", diff)
-	}
-	// In a database that was closed, nothing lies behind a head.
-	if err := writeSeal(dir); err != nil {
-		t.Fatal(err)
-	}
-	report, err := Verify(t.Context(), dir, nil)
-	if err != nil || report.Partitions[0].Fault != "its head says 2 records, and there are 5" {
-		t.Errorf("a closed database: %+v, error %v", report, err)
-	}
-
-	for i, contents := range [][]string{{"f"}, {"g", "h"}} {
-		db = open()
-		from, err := db.records("hello", "P")
-		if err != nil || from != uint64(5+i) {
-			t.Fatalf("%d records, error %v, want %d", from, err, 5+i)
-		}
-		if marks, closer, err := db.pebble.Get(appendPartition(nil, markPrefix, "hello", "P")); !errors.Is(err, pebble.ErrNotFound) {
-			closer.Close()
-			t.Errorf("the mark is still there: %q, error %v", marks, err)
-		}
-		commits = db.newCommits()
-		if err := commits.commit([]*appended{grow("hello", "P", from, contents...)}); err != nil {
-			t.Fatal(err)
-		}
-		commits.close()
-		crash(db)
-	}
-	db = open()
-	if diff := cmp.Diff(strings.Split("abcdefgh", ""), stored(t, db, "hello", "P")); diff != "" {
-		t.Errorf("records (-want +got):\n%s", diff)
-	}
-	if err := db.close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("half a table is still there: %v", err)
-	}
-	want[0].Records = 8
-	if diff := cmp.Diff(want, verified(t, dir, false)); diff != "" {
-		t.Errorf("at the end (-want +got):\n%s", diff)
-	}
-}
 
 // A partition whose last run or head cannot be read keeps its mark, and does not keep the database from being opened.
 func TestHeadsOfDamagedPartitions(t *testing.T) {
@@ -195,29 +49,6 @@ func TestHeadsOfDamagedPartitions(t *testing.T) {
 		if errors.Is(err, ErrDamaged) != want.damaged || records != want.records || (unmarked == nil) != want.marked {
 			t.Errorf("%s: %d records, error %v, mark: %v; want %+v", address, records, err, unmarked, want)
 		}
-	}
-}
-
-// A database of the format before this one becomes one of this format, with all that it holds.
-func TestOldFormat(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "db")
-	makeRuns(t, dir, func(db *pebble.DB) error {
-		return db.Set([]byte(versionKey), []byte(oldVersion), pebble.Sync)
-	}, []string{"a", "b"})
-	verified(t, dir, false)
-	db := databaseIn(t, dir)
-	defer db.close()
-	version, closer, err := db.pebble.Get([]byte(versionKey))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closer.Close()
-	if string(version) != formatVersion {
-		t.Errorf("format %q, want %q", version, formatVersion)
-	}
-	if diff := cmp.Diff([]string{"a", "b"}, stored(t, db, "hello", "P")); diff != "" {
-		t.Errorf("records (-want +got):\n%s", diff)
 	}
 }
 
@@ -346,83 +177,5 @@ func TestTablesBesideDamage(t *testing.T) {
 		}
 	default:
 		t.Error("nothing is suspected")
-	}
-}
-
-// A copy that is made while tables are put into the database is sound, and has all that was committed before.
-func TestCheckpointBesideTables(t *testing.T) {
-	t.Parallel()
-	db := databaseIn(t, filepath.Join(t.TempDir(), "db"))
-	defer db.close()
-	db.tableFrom = 1
-	var committed atomic.Uint64
-	stop, stopped := make(chan struct{}), make(chan error, 1)
-	go func() {
-		commits := db.newCommits()
-		defer commits.close()
-		for {
-			select {
-			case <-stop:
-				stopped <- nil
-				return
-			default:
-			}
-			n := committed.Load()
-			if err := commits.commit([]*appended{grow("hello", "P", n, fmt.Sprint(n))}); err != nil {
-				stopped <- err
-				return
-			}
-			committed.Store(n + 1)
-		}
-	}()
-	end := sync.OnceValue(func() error { close(stop); return <-stopped })
-	defer end()
-	for i := range 20 {
-		eventually(t, "more tables", func() bool { return committed.Load() >= uint64(10*i+10) })
-		before := committed.Load()
-		dir := filepath.Join(t.TempDir(), "copy")
-		if err := db.checkpoint(dir); err != nil {
-			t.Fatal(err)
-		}
-		found := verified(t, dir, true)
-		if len(found) != 1 || found[0].Records < before {
-			t.Errorf("copy %d: %+v, want %d records at least", i, found, before)
-		}
-	}
-	if err := end(); err != nil {
-		t.Fatal(err)
-	}
-	if n := db.pebble.Metrics().Ingest.Count; n < 20 {
-		t.Errorf("%d tables were put into the database, want more", n)
-	}
-}
-
-// A store may be killed when Pebble has a table's file and does not name it yet. Nothing of it was acked, so a store that
-// was killed is sound with it; one that was closed is not.
-func TestTableThatIsNotNamed(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "db")
-	db := databaseIn(t, dir)
-	db.tableFrom = 1
-	commits := db.newCommits()
-	err := errors.Join(
-		commits.commit([]*appended{grow("hello", "P", 0, "a", "b")}),
-		commits.writeTable(filepath.Join(dir, "000999.sst"), grow("hello", "P", 2, "c", "d")),
-		db.pebble.Close(),
-	)
-	commits.close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []PartitionReport{{"hello", "P", 2, 0, ""}}
-	if diff := cmp.Diff(want, verified(t, dir, true)); diff != "" {
-		t.Errorf("after the crash (-want +got):\n%s", diff)
-	}
-	if err := writeSeal(dir); err != nil {
-		t.Fatal(err)
-	}
-	report, err := Verify(t.Context(), dir, nil)
-	if err != nil || report.Sound() {
-		t.Errorf("a closed database: %+v, error %v", report, err)
 	}
 }

@@ -1,0 +1,24 @@
+package store
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+)
+
+// asNobody runs what opens files as a user to whom nothing belongs.
+func asNobody(t *testing.T, run func()) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("to open files as another user takes root")
+	}
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		syscall.RawSyscall(syscall.SYS_SETFSUID, 65534, 0, 0)
+		run()
+	}()
+	<-done
+}
