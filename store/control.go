@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/godafka/dafka/store/internal/partdb"
 )
 
 // control lets other processes of this machine have a backup of a running store: its log grows and its tables come and
@@ -17,7 +19,7 @@ import (
 // and no room. It hears "ok", copies the files wherever it wants, and hangs up; then the checkpoint is removed. So a
 // store never writes outside its folder, never waits for another disk, and keeps nothing for one who died.
 type control struct {
-	db       *database
+	db       *partdb.Database
 	dir      string
 	listener net.Listener
 	ended    chan struct{}
@@ -27,9 +29,9 @@ type control struct {
 	closed bool
 }
 
-func listenControl(dir string, db *database) (*control, error) {
+func listenControl(dir string, db *partdb.Database) (*control, error) {
 	c := &control{db: db, dir: dir, ended: make(chan struct{})}
-	path := filepath.Join(dir, controlFile)
+	path := filepath.Join(dir, partdb.ControlFile)
 	// The database's lock is held: what is there was left by a store that was killed.
 	err := errors.Join(os.RemoveAll(path), os.RemoveAll(c.checkpoint()))
 	if err != nil {
@@ -46,7 +48,7 @@ func listenControl(dir string, db *database) (*control, error) {
 	return c, nil
 }
 
-func (c *control) checkpoint() string { return filepath.Join(c.dir, checkpointFolder) }
+func (c *control) checkpoint() string { return filepath.Join(c.dir, partdb.CheckpointFolder) }
 
 // run serves one guest after the other.
 func (c *control) run() {
@@ -68,10 +70,10 @@ func (c *control) run() {
 }
 
 func (c *control) serve(guest net.Conn) {
-	defer c.db.ground.RemoveAll(c.checkpoint())
+	defer c.db.Ground.RemoveAll(c.checkpoint())
 	answer := "ok"
-	if err := c.db.checkpoint(c.checkpoint()); err != nil {
-		answer = oneLine(err)
+	if err := c.db.Checkpoint(c.checkpoint()); err != nil {
+		answer = partdb.OneLine(err)
 	}
 	if _, err := fmt.Fprintln(guest, answer); err == nil {
 		io.Copy(io.Discard, guest) // until it hangs up
@@ -86,7 +88,7 @@ func (c *control) close() {
 		c.guest.Close()
 	}
 	c.mu.Unlock()
-	if socket, ok := c.listener.(*net.UnixListener); ok && c.db.ground.stands() != nil {
+	if socket, ok := c.listener.(*net.UnixListener); ok && c.db.Ground.Stands() != nil {
 		socket.SetUnlinkOnClose(false) // the path may lead to another store's
 	}
 	c.listener.Close()

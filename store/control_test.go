@@ -11,17 +11,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godafka/dafka/store/admin"
+	"github.com/godafka/dafka/store/internal/partdb"
+	"github.com/godafka/dafka/store/internal/storetest"
 	"github.com/godafka/dafka/zmqwire"
 )
 
 // backedUp is what a backup holds of partition P of topic hello, and insists that it is sound and right.
 func backedUp(t *testing.T, dir string) (records int) {
 	t.Helper()
-	report, err := Verify(t.Context(), dir, nil)
+	report, err := admin.Verify(t.Context(), dir, nil)
 	if err != nil || !report.Sound() || report.Killed {
 		t.Fatalf("%s: %+v, %v", dir, report, err)
 	}
-	got, failures := readStore(t, dir)
+	got, failures := storetest.ReadStore(t, dir)
 	if len(failures) > 0 {
 		t.Fatal(failures)
 	}
@@ -66,7 +69,7 @@ func TestBackupUnderLoad(t *testing.T) {
 		eventually(t, "more ACKs", func() bool { return acked.Load() >= want })
 		before := acked.Load()
 		dest := filepath.Join(to, fmt.Sprint("backup", n))
-		if _, err := Backup(t.Context(), dir, dest, nil); err != nil {
+		if _, err := admin.Backup(t.Context(), dir, dest, nil); err != nil {
 			t.Fatal(err)
 		}
 		if records := backedUp(t, dest); uint64(records) < before {
@@ -77,20 +80,20 @@ func TestBackupUnderLoad(t *testing.T) {
 	end := <-said
 	eventually(t, "the last ACK", func() bool { return acked.Load() == end })
 	eventually(t, "no checkpoint is left", func() bool {
-		_, err := os.Stat(filepath.Join(dir, checkpointFolder))
+		_, err := os.Stat(filepath.Join(dir, partdb.CheckpointFolder))
 		return errors.Is(err, fs.ErrNotExist)
 	})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, controlFile)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, partdb.ControlFile)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a closed store leaves its socket: %v", err)
 	}
 	p.End()
 
 	// No store runs: the same again.
 	dest := filepath.Join(to, "last")
-	if _, err := Backup(t.Context(), dir, dest, nil); err != nil {
+	if _, err := admin.Backup(t.Context(), dir, dest, nil); err != nil {
 		t.Fatal(err)
 	}
 	if records := backedUp(t, dest); uint64(records) != end {
@@ -100,7 +103,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	if err := os.Mkdir(restored, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Restore(t.Context(), dest, restored, nil); err != nil {
+	if _, err := admin.Restore(t.Context(), dest, restored, nil); err != nil {
 		t.Fatal(err)
 	}
 	if records := backedUp(t, restored); uint64(records) != end {
@@ -118,10 +121,10 @@ func TestBackupBrokenOff(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "db")
 	s := openStore(t, tw, dir)
 	there := func() bool {
-		_, err := os.Stat(filepath.Join(dir, checkpointFolder))
+		_, err := os.Stat(filepath.Join(dir, partdb.CheckpointFolder))
 		return err == nil
 	}
-	_, hold, err := askCheckpoint(t.Context(), dir)
+	_, hold, err := partdb.AskCheckpoint(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,14 +133,14 @@ func TestBackupBrokenOff(t *testing.T) {
 	}
 	hold.Close()
 	eventually(t, "the checkpoint goes with who asked for it", func() bool { return !there() })
-	if _, hold, err = askCheckpoint(t.Context(), dir); err != nil {
+	if _, hold, err = partdb.AskCheckpoint(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	defer hold.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	waiting := make(chan error)
 	go func() {
-		_, err := Backup(ctx, dir, filepath.Join(t.TempDir(), "backup"), nil)
+		_, err := admin.Backup(ctx, dir, filepath.Join(t.TempDir(), "backup"), nil)
 		waiting <- err
 	}()
 	cancel()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/godafka/dafka/store/internal/storetest"
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
 )
@@ -16,12 +17,12 @@ import (
 // held is what a store's closed database holds of some partitions.
 func held(t *testing.T, dir string, partitions map[string][]string) map[string][]string {
 	t.Helper()
-	db := databaseIn(t, dir)
-	defer db.close()
+	db := storetest.DatabaseIn(t, dir)
+	defer db.Close()
 	got := make(map[string][]string)
 	for name := range partitions {
 		topic, address, _ := strings.Cut(name, "/")
-		if contents := stored(t, db, topic, address); contents != nil {
+		if contents := storetest.Stored(t, db, topic, address); contents != nil {
 			got[name] = contents
 		}
 	}

@@ -17,6 +17,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/godafka/dafka/store/admin"
+	"github.com/godafka/dafka/store/internal/partdb"
+	"github.com/godafka/dafka/store/internal/storetest"
 )
 
 var (
@@ -26,16 +30,16 @@ var (
 )
 
 // serveStore opens a copy of a folder as a store does, and reads through it. The error is of opening it.
-func serveStore(t testing.TB, dir string) (got kept, err error) {
+func serveStore(t testing.TB, dir string) (got storetest.Kept, err error) {
 	t.Helper()
 	copied := filepath.Join(t.TempDir(), "db")
-	copyFiles(t, dir, copied)
-	db, err := openDatabase(copied, false, quiet)
+	storetest.CopyFiles(t, dir, copied)
+	db, err := partdb.Open(copied, false, partdb.Quiet)
 	if err != nil {
 		return nil, err
 	}
-	got, _ = readDatabase(t, db)
-	if err := db.pebble.Close(); err != nil {
+	got, _ = storetest.ReadDatabase(t, db)
+	if err := db.Pebble.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return got, os.RemoveAll(copied)
@@ -44,7 +48,7 @@ func serveStore(t testing.TB, dir string) (got kept, err error) {
 // damage changes one file of a folder and says what it did.
 func damage(t testing.TB, dice *rand.Rand, dir string) string {
 	t.Helper()
-	files := filesIn(t, dir)
+	files := storetest.FilesIn(t, dir)
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(files)), func(name string) bool { return len(files[name]) == 0 })
 	name := names[dice.IntN(len(names))]
 	data := []byte(files[name])
@@ -93,7 +97,7 @@ func TestDamagedLogOfKilledStore(t *testing.T) {
 	t.Parallel()
 	killed := filepath.Join(t.TempDir(), "killed")
 	closed := filepath.Join(t.TempDir(), "closed")
-	want := makeStore(t, closed, 2<<20, func() { copyFiles(t, closed, killed) })
+	want := storetest.MakeStore(t, closed, 2<<20, func() { storetest.CopyFiles(t, closed, killed) })
 	log, data, commits := newestLog(t, killed)
 	dice := rand.New(rand.NewPCG(3, 4))
 	for round := range 6 {
@@ -114,23 +118,23 @@ func TestDamagedLogOfKilledStore(t *testing.T) {
 			continue
 		}
 		dir := filepath.Join(t.TempDir(), "db")
-		copyFiles(t, killed, dir)
+		storetest.CopyFiles(t, killed, dir)
 		if err := os.WriteFile(filepath.Join(dir, log), damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		what = fmt.Sprintf("%s from %d of %d on: %s", log, at, len(data), what)
-		if report, err := Verify(t.Context(), dir, nil); err != nil || report.Sound() {
+		if report, err := admin.Verify(t.Context(), dir, nil); err != nil || report.Sound() {
 			t.Errorf("%s: Verify: %v, %v, want damage", what, report, err)
 		}
 		remedy := "repair it with: dafka store repair --db " + dir
-		if _, err := openDatabase(dir, false, quiet); err == nil || !strings.Contains(err.Error(), remedy) {
+		if _, err := partdb.Open(dir, false, partdb.Quiet); err == nil || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("%s: a store starts: %v, want %q", what, err, remedy)
 		}
-		if _, err := Repair(t.Context(), dir, nil); err != nil {
+		if _, err := admin.Repair(t.Context(), dir, nil); err != nil {
 			t.Errorf("%s: Repair: %v", what, err)
 		}
 		got, err := serveStore(t, dir)
-		if err := errors.Join(err, prefixes(want, got)); err != nil {
+		if err := errors.Join(err, storetest.Prefixes(want, got)); err != nil {
 			t.Errorf("%s: after Repair: %v", what, err)
 		}
 	}
@@ -139,29 +143,29 @@ func TestDamagedLogOfKilledStore(t *testing.T) {
 // newestLog is the log in which a killed store's folder ends, and where its commits begin.
 func newestLog(t testing.TB, dir string) (name string, data []byte, commits []int) {
 	t.Helper()
-	logs, err := (&folder{dir: dir}).files(isLog)
+	logs, err := (&partdb.Folder{Dir: dir}).Files(partdb.IsLog)
 	if err != nil || len(logs) == 0 {
 		t.Fatal(logs, err)
 	}
 	path := logs[len(logs)-1]
-	l, err := openLog(path)
+	l, err := partdb.OpenLog(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for at := 0; ; {
-		p, ok := l.piece(l.pad(at))
+		p, ok := l.Piece(l.Pad(at))
 		if !ok {
 			break
 		}
-		if p.kind <= firstPiece {
-			commits = append(commits, l.pad(at))
+		if p.Kind <= partdb.FirstPiece {
+			commits = append(commits, l.Pad(at))
 		}
-		at = p.end
+		at = p.End
 	}
 	if len(commits) < 10 {
 		t.Fatalf("%s has %d commits, want at least 10", path, len(commits))
 	}
-	return filepath.Base(path), l.data, commits
+	return filepath.Base(path), l.Data, commits
 }
 
 // Damage of all kinds at random places of a store's folder: what is read is right or an error, Verify tells when
@@ -169,13 +173,13 @@ func newestLog(t testing.TB, dir string) (name string, data []byte, commits []in
 func TestRandomDamage(t *testing.T) {
 	t.Parallel()
 	closed, killed := filepath.Join(t.TempDir(), "closed"), filepath.Join(t.TempDir(), "killed")
-	want := makeStore(t, closed, 2<<20, func() { copyFiles(t, closed, killed) })
+	want := storetest.MakeStore(t, closed, 2<<20, func() { storetest.CopyFiles(t, closed, killed) })
 	for _, dir := range []string{closed, killed} {
-		got, failures := readStore(t, dir)
-		if err := errors.Join(append(failures, prefixes(want, got))...); err != nil || !same(want, got) {
+		got, failures := storetest.ReadStore(t, dir)
+		if err := errors.Join(append(failures, storetest.Prefixes(want, got))...); err != nil || !storetest.Same(want, got) {
 			t.Fatalf("%s before any damage: %v", dir, err)
 		}
-		report, err := Verify(t.Context(), dir, nil)
+		report, err := admin.Verify(t.Context(), dir, nil)
 		if err != nil || !report.Sound() || report.Killed != (dir == killed) {
 			t.Fatalf("%s before any damage: %+v, %v", dir, report, err)
 		}
@@ -198,7 +202,7 @@ func TestRandomDamage(t *testing.T) {
 			base = killed
 		}
 		dir := filepath.Join(t.TempDir(), "db")
-		copyFiles(t, base, dir)
+		storetest.CopyFiles(t, base, dir)
 		what := filepath.Base(base) + ", " + damage(t, dice, dir)
 		for _, outcome := range checkDamaged(t, dir, what, want, base == killed) {
 			count[outcome]++
@@ -219,7 +223,7 @@ func TestDamageIsRepairedFromAnotherStore(t *testing.T) {
 	t.Parallel()
 	const atOnce = 10
 	sound := filepath.Join(t.TempDir(), "sound")
-	want := makeStore(t, sound, 2<<20, nil)
+	want := storetest.MakeStore(t, sound, 2<<20, nil)
 	lost := uint64(0)
 	damaged := inBatches(t, atOnce, func(t *testing.T, dice *rand.Rand) {
 		lost += repairFromAnotherStore(t, dice, sound, want, atOnce)
@@ -247,17 +251,17 @@ func inBatches(t *testing.T, atOnce int, test func(t *testing.T, dice *rand.Rand
 
 // repairFromAnotherStore damages some copies of a sound store, repairs them, and lets them copy from one that is whole.
 // It returns how many records the damage cost them.
-func repairFromAnotherStore(t *testing.T, dice *rand.Rand, sound string, want kept, copies int) (lost uint64) {
+func repairFromAnotherStore(t *testing.T, dice *rand.Rand, sound string, want storetest.Kept, copies int) (lost uint64) {
 	tw := openTower(t)
 	whole := filepath.Join(t.TempDir(), "whole")
-	copyFiles(t, sound, whole)
+	storetest.CopyFiles(t, sound, whole)
 	openStore(t, tw, whole)
 	dirs, whats, stores := make([]string, copies), make([]string, copies), make([]*Store, copies)
 	for i := range copies {
 		dirs[i] = filepath.Join(t.TempDir(), "db")
-		copyFiles(t, sound, dirs[i])
+		storetest.CopyFiles(t, sound, dirs[i])
 		whats[i] = damage(t, dice, dirs[i])
-		repaired, err := Repair(t.Context(), dirs[i], nil)
+		repaired, err := admin.Repair(t.Context(), dirs[i], nil)
 		if err != nil {
 			t.Fatalf("%s: Repair: %v", whats[i], err)
 		}
@@ -269,7 +273,7 @@ func repairFromAnotherStore(t *testing.T, dice *rand.Rand, sound string, want ke
 	for i, s := range stores {
 		for name, contents := range want {
 			eventually(t, fmt.Sprintf("%s: all of %q is back", whats[i], name), func() bool {
-				records, err := s.db.records(name[0], name[1])
+				records, err := s.db.Records(name[0], name[1])
 				return err == nil && records == uint64(len(contents))
 			})
 		}
@@ -278,34 +282,34 @@ func repairFromAnotherStore(t *testing.T, dice *rand.Rand, sound string, want ke
 		if err := s.Close(); err != nil {
 			t.Errorf("%s: Close: %v", whats[i], err)
 		}
-		got, failures := readStore(t, dirs[i])
-		if err := errors.Join(append(failures, prefixes(want, got))...); err != nil || !same(want, got) {
+		got, failures := storetest.ReadStore(t, dirs[i])
+		if err := errors.Join(append(failures, storetest.Prefixes(want, got))...); err != nil || !storetest.Same(want, got) {
 			t.Errorf("%s: after Repair and copying from another store: %v", whats[i], err)
 		}
 	}
 	return lost
 }
 
-func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outcomes []string) {
-	got, failures := readStore(t, dir)
-	if err := prefixes(want, got); err != nil {
+func checkDamaged(t *testing.T, dir, what string, want storetest.Kept, killed bool) (outcomes []string) {
+	got, failures := storetest.ReadStore(t, dir)
+	if err := storetest.Prefixes(want, got); err != nil {
 		t.Errorf("%s: what is read is wrong: %v", what, err)
 	}
-	lost := len(failures) > 0 || !same(want, got)
-	if len(failures) == 0 && lost && !killed && checkWhole(dir) == nil {
+	lost := len(failures) > 0 || !storetest.Same(want, got)
+	if len(failures) == 0 && lost && !killed && partdb.CheckWhole(dir) == nil {
 		t.Errorf("%s: records are missing, and a store would not notice", what)
 	}
 	served, refused := serveStore(t, dir)
-	if err := prefixes(want, served); err != nil {
+	if err := storetest.Prefixes(want, served); err != nil {
 		t.Errorf("%s: what a store serves is wrong: %v", what, err)
 	}
-	before := filesIn(t, dir)
-	report, err := Verify(t.Context(), dir, nil)
+	before := storetest.FilesIn(t, dir)
+	report, err := admin.Verify(t.Context(), dir, nil)
 	if err != nil {
 		t.Errorf("%s: Verify: %v", what, err)
 		return nil
 	}
-	if diff := cmp.Diff(before, filesIn(t, dir)); diff != "" {
+	if diff := cmp.Diff(before, storetest.FilesIn(t, dir)); diff != "" {
 		t.Errorf("%s: Verify changed the folder", what)
 	}
 	sound := report.Sound()
@@ -330,7 +334,7 @@ func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outco
 		outcomes = append(outcomes, "records cannot be read, and Verify reports the damage")
 	}
 
-	repaired, err := Repair(t.Context(), dir, nil)
+	repaired, err := admin.Repair(t.Context(), dir, nil)
 	if err != nil {
 		t.Errorf("%s: Repair: %v", what, err)
 		return outcomes
@@ -346,11 +350,11 @@ func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outco
 	if (repaired.Old == "") != sound {
 		t.Errorf("%s: sound: %v, but Repair left %q", what, sound, repaired.Old)
 	}
-	after, failures := readStore(t, dir)
-	if err := errors.Join(append(failures, prefixes(want, after))...); err != nil {
+	after, failures := storetest.ReadStore(t, dir)
+	if err := errors.Join(append(failures, storetest.Prefixes(want, after))...); err != nil {
 		t.Errorf("%s: after Repair: %v", what, err)
 	}
-	report, err = Verify(t.Context(), dir, nil)
+	report, err = admin.Verify(t.Context(), dir, nil)
 	if err != nil || !report.Sound() {
 		t.Errorf("%s: after Repair Verify says %+v, %v", what, report, err)
 	}
@@ -378,7 +382,7 @@ func checkDamaged(t *testing.T, dir, what string, want kept, killed bool) (outco
 	if diff := cmp.Diff(found, told); diff != "" {
 		t.Errorf("%s: Repair tells something else (+) than it left (-):\n%s", what, diff)
 	}
-	if diff := cmp.Diff(before, filesIn(t, repaired.Old)); diff != "" {
+	if diff := cmp.Diff(before, storetest.FilesIn(t, repaired.Old)); diff != "" {
 		t.Errorf("%s: Repair changed the old folder", what)
 	}
 	all := 0

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/godafka/dafka/store/internal/partdb"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -26,7 +27,7 @@ type refusal struct {
 
 // comparison compares live duplicates with what is stored.
 type comparison struct {
-	runs  finder
+	runs  partdb.Finder
 	round int // readings in this round
 	total int // and ever
 }
@@ -34,16 +35,16 @@ type comparison struct {
 // begin begins a round of the writer, and lets go of what the last readings kept open.
 func (c *comparison) begin(now time.Time) {
 	c.round = 0
-	if c.runs.records != nil && now.Sub(c.runs.opened) > runsOpen {
-		c.runs.close()
+	if c.runs.Records != nil && now.Sub(c.runs.Opened) > runsOpen {
+		c.runs.Close()
 	}
 }
 
 // differs reports whether the store has another content than this one under the sequence. It reports false when it is
 // not to read the disk just now: duplicates that follow each other need few readings, one for each run of records.
 func (c *comparison) differs(p *partition, sequence uint64, content []byte, now time.Time) bool {
-	run := c.runs.found
-	if run == nil || c.runs.topic != p.Topic || c.runs.address != p.Partition || sequence < run.First || sequence >= run.End() {
+	run := c.runs.Found
+	if run == nil || c.runs.Topic != p.Topic || c.runs.Address != p.Partition || sequence < run.First || sequence >= run.End() {
 		if c.round >= comparesAtOnce || now.Sub(p.compared) < compareGap {
 			return false
 		}
@@ -51,7 +52,7 @@ func (c *comparison) differs(p *partition, sequence uint64, content []byte, now 
 		c.total++
 		p.compared = now
 		var err error
-		if run, err = c.runs.find(p.Topic, p.Partition, sequence); err != nil || run == nil {
+		if run, err = c.runs.Find(p.Topic, p.Partition, sequence); err != nil || run == nil {
 			return false // what is damaged is mended elsewhere
 		}
 	}

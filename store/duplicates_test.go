@@ -8,6 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/godafka/dafka/store/internal/partdb"
+	"github.com/godafka/dafka/store/internal/storetest"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/flow"
 )
@@ -79,9 +81,9 @@ func TestDuplicatesOfAnotherProducer(t *testing.T) {
 			say(third, zmqwire.Record, test.partition, 4, content(4))
 			eventually(t, "an ACK of what is stored", func() bool { return third.lastAck(test.partition) == 4 })
 			s.Close()
-			db := databaseIn(t, dir)
-			defer db.close()
-			if diff := cmp.Diff(contentsUpTo(5), stored(t, db, "hello", test.partition)); diff != "" {
+			db := storetest.DatabaseIn(t, dir)
+			defer db.Close()
+			if diff := cmp.Diff(contentsUpTo(5), storetest.Stored(t, db, "hello", test.partition)); diff != "" {
 				t.Errorf("stored records (-want +got):\n%s", diff)
 			}
 		})
@@ -90,25 +92,25 @@ func TestDuplicatesOfAnotherProducer(t *testing.T) {
 
 // Whoever repeats records makes the store read little.
 func TestComparisonIsBounded(t *testing.T) {
-	db := databaseOver(t, vfs.NewMem())
-	defer db.close()
+	db := storetest.DatabaseOver(t, vfs.NewMem())
+	defer db.Close()
 	var partitions []*partition
-	var appends []*appended
+	var appends []*partdb.Appended
 	for i := range 20 {
 		p := &partition{Order: flow.NewOrder("hello", fmt.Sprint("P", i), 0)}
 		run := &zmqwire.Run{}
 		run.Reset(0)
 		run.Append([]byte(content(0)))
 		partitions = append(partitions, p)
-		appends = append(appends, &appended{topic: p.Topic, address: p.Partition, runs: []*zmqwire.Run{run}, records: 1})
+		appends = append(appends, &partdb.Appended{Topic: p.Topic, Address: p.Partition, Runs: []*zmqwire.Run{run}, Records: 1})
 	}
-	commits := db.newCommits()
-	defer commits.close()
-	if err := commits.commit(appends); err != nil {
+	commits := db.NewCommits()
+	defer commits.Close()
+	if err := commits.Commit(appends); err != nil {
 		t.Fatal(err)
 	}
-	c := comparison{runs: finder{db: db}}
-	defer c.runs.close()
+	c := comparison{runs: partdb.Finder{DB: db}}
+	defer c.runs.Close()
 	now := time.Now()
 	if c.differs(partitions[0], 0, []byte(content(0)), now) || !c.differs(partitions[0], 0, []byte("another"), now) {
 		t.Error("equal contents differ, or others do not")

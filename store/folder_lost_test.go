@@ -14,6 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/godafka/dafka/store/internal/partdb"
+	"github.com/godafka/dafka/store/internal/storetest"
 	"github.com/godafka/dafka/zmqwire"
 )
 
@@ -37,12 +39,12 @@ func TestGroundGoesAway(t *testing.T) {
 		{"replaced", func(t *testing.T, dir string) {
 			must(t, os.Rename(dir, dir+".moved"))
 			must(t, os.Mkdir(dir, 0o755))
-			must(t, os.WriteFile(filepath.Join(dir, lockFile), nil, 0o644))
-			must(t, os.WriteFile(filepath.Join(dir, controlFile), []byte("another's"), 0o644))
+			must(t, os.WriteFile(filepath.Join(dir, partdb.LockFile), nil, 0o644))
+			must(t, os.WriteFile(filepath.Join(dir, partdb.ControlFile), []byte("another's"), 0o644))
 		}, "was replaced by another", true},
-		{"lock removed", func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, lockFile))) }, "LOCK was removed", false},
+		{"lock removed", func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, partdb.LockFile))) }, "LOCK was removed", false},
 		{"lock replaced", func(t *testing.T, dir string) {
-			lock := filepath.Join(dir, lockFile)
+			lock := filepath.Join(dir, partdb.LockFile)
 			must(t, os.WriteFile(lock+".new", nil, 0o644))
 			must(t, os.Rename(lock+".new", lock))
 		}, "was replaced, perhaps by another store", false},
@@ -80,9 +82,9 @@ func TestGroundGoesAway(t *testing.T) {
 					t.Errorf("the store changed what is there now (-before +after):\n%s", diff)
 				}
 				if test.moved {
-					db := databaseIn(t, dir+".moved")
-					defer db.close()
-					if got := stored(t, db, "hello", "P"); len(got) < 10 || !slices.Equal(got[:10], contentsUpTo(10)) {
+					db := storetest.DatabaseIn(t, dir+".moved")
+					defer db.Close()
+					if got := storetest.Stored(t, db, "hello", "P"); len(got) < 10 || !slices.Equal(got[:10], contentsUpTo(10)) {
 						t.Errorf("the folder that was moved has %q", got)
 					}
 				}
@@ -136,8 +138,8 @@ func TestGroundFileFails(t *testing.T) {
 				return nil
 			})}
 			config := at(tw)
-			config.Logger = quiet
-			db, err := openDatabaseOver(newGround(errorfs.Wrap(vfs.Default, fails), dir), dir, false, quiet)
+			config.Logger = partdb.Quiet
+			db, err := partdb.OpenOver(partdb.NewGround(errorfs.Wrap(vfs.Default, fails), dir), dir, false, partdb.Quiet)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,7 +152,7 @@ func TestGroundFileFails(t *testing.T) {
 			p := visit(t, tw, s, "PEER", nil)
 			fill(t, p, s, 0, 10)
 			fails.On()
-			go db.ground.attempt(db.pebble.Flush) // a new log, a table, and both in the manifest
+			go db.Ground.Attempt(db.Pebble.Flush) // a new log, a table, and both in the manifest
 			ctx, cancel := context.WithTimeout(context.Background(), waitAtMost)
 			defer cancel()
 			err = s.Wait(ctx)
@@ -161,7 +163,7 @@ func TestGroundFileFails(t *testing.T) {
 			if closed := s.Close(); closed == nil || closed.Error() != err.Error() {
 				t.Errorf("Close: %v; Wait: %v", closed, err)
 			}
-			if took := time.Since(begin); took > abandonAfter+waitAtMost/10 {
+			if took := time.Since(begin); took > partdb.AbandonAfter+waitAtMost/10 {
 				t.Errorf("Close took %v", took)
 			}
 		})

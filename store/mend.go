@@ -15,6 +15,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/godafka/dafka/store/internal/partdb"
+	"github.com/godafka/dafka/store/internal/salvage"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/flow"
 )
@@ -40,7 +42,7 @@ const (
 // also hides what lies near it in newer tables. So a table is replaced whole, in one step, when nothing of it is lacking
 // any more. Until then nothing changes: what nobody can give is left for the operator, who may know of a backup.
 type mender struct {
-	db     *database
+	db     *partdb.Database
 	writer *writer
 	log    *slog.Logger
 	tried  map[string]attempt // by table
@@ -87,13 +89,13 @@ func (m *mender) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case key := <-m.db.suspects:
+		case key := <-m.db.Suspects:
 			l, err := m.mend(ctx, key)
 			switch {
 			case err != nil && ctx.Err() == nil:
 				wait := m.failed(l)
 				m.log.Warn("a damaged table cannot be mended yet: it is tried again", "in", wait, "error", err.Error())
-				time.AfterFunc(wait, func() { m.db.suspect(key) })
+				time.AfterFunc(wait, func() { m.db.Suspect(key) })
 			case l != nil && err == nil:
 				m.log.Warn("a damaged table was replaced: nothing of it is lost", "table", l.table, "fetched", l.records())
 			}
@@ -159,8 +161,8 @@ func (l *loss) records() (records uint64) {
 
 // findLoss reads the tables in which the record at a key may be, or for a head the tables of heads, which are small; but
 // not those that leave says to leave alone. It gives the first that is damaged; nil when none is.
-func findLoss(d *database, key []byte, leave func(table string) bool) (*loss, error) {
-	levels, err := d.pebble.SSTables()
+func findLoss(d *partdb.Database, key []byte, leave func(table string) bool) (*loss, error) {
+	levels, err := d.Pebble.SSTables()
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +173,7 @@ func findLoss(d *database, key []byte, leave func(table string) bool) (*loss, er
 		for i := range level {
 			switch table := &level[i]; {
 			case table.Smallest.UserKey[0] != key[0]:
-			case key[0] == headPrefix:
+			case key[0] == partdb.HeadPrefix:
 				candidates = append(candidates, table)
 			case bytes.Compare(table.Smallest.UserKey, key) > 0:
 			case bytes.Compare(table.Largest.UserKey, key) >= 0:
@@ -184,7 +186,7 @@ func findLoss(d *database, key []byte, leave func(table string) bool) (*loss, er
 			candidates = append(candidates, before)
 		}
 		for _, table := range candidates {
-			name := filepath.Base(d.tablePath(table))
+			name := filepath.Base(d.TablePath(table))
 			if !leave(name) && tableDamaged(d, table) {
 				return &loss{
 					table: name,
@@ -199,16 +201,16 @@ func findLoss(d *database, key []byte, leave func(table string) bool) (*loss, er
 
 // tableDamaged reads a whole table, and reports whether something in it is damaged. A table that Pebble has removed
 // meanwhile is not.
-func tableDamaged(d *database, table *pebble.SSTableInfo) bool {
-	damaged, path := false, d.tablePath(table)
-	s := salvage{
-		tables: []string{path},
-		fault:  func(string, error) { damaged = true },
-		enough: func() bool { return true },
+func tableDamaged(d *partdb.Database, table *pebble.SSTableInfo) bool {
+	damaged, path := false, d.TablePath(table)
+	s := salvage.Reader{
+		Tables: []string{path},
+		Fault:  func(string, error) { damaged = true },
+		Enough: func() bool { return true },
 	}
 	var run zmqwire.Run
-	for key, value := range s.between(table.Smallest.UserKey, after(table.Largest.UserKey)) {
-		if key[0] == runPrefix && decodeRun(key, value, &run) != nil {
+	for key, value := range s.Between(table.Smallest.UserKey, partdb.KeySuccessor(table.Largest.UserKey)) {
+		if key[0] == partdb.RunPrefix && partdb.DecodeRun(key, value, &run) != nil {
 			damaged = true
 		}
 	}
@@ -220,8 +222,8 @@ func tableDamaged(d *database, table *pebble.SSTableInfo) bool {
 
 // walk goes in order through all that the table's keys span: what can be read, in whatever table, and what fills the
 // gaps. write, if not nil, gets each key and value of a table that replaces it. What then is still lacking is returned.
-func (l *loss) walk(d *database, write func(key, value []byte) error) (lacking []*gap, err error) {
-	if l.lower[0] == headPrefix {
+func (l *loss) walk(d *partdb.Database, write func(key, value []byte) error) (lacking []*gap, err error) {
+	if l.lower[0] == partdb.HeadPrefix {
 		return nil, l.walkHeads(d, write)
 	}
 	stretches, err := l.stretches(d)
@@ -229,20 +231,20 @@ func (l *loss) walk(d *database, write func(key, value []byte) error) (lacking [
 		return nil, err
 	}
 	faults := 0
-	s := salvage{
-		fault:  func(string, error) { faults++ },
-		enough: func() bool { return faults > mendFaults || l.ending() },
+	s := salvage.Reader{
+		Fault:  func(string, error) { faults++ },
+		Enough: func() bool { return faults > mendFaults || l.ending() },
 	}
 	for _, stretch := range stretches {
-		if _, err := s.found.partition(stretch.partition); err != nil {
+		if _, err := s.Found.Partition(stretch.partition); err != nil {
 			return nil, err
 		}
 	}
 	// What the heads say is in tables from here on, where it can be read table by table.
-	if err := d.pebble.Flush(); err != nil {
+	if err := d.Pebble.Flush(); err != nil {
 		return nil, err
 	}
-	levels, err := d.pebble.SSTables()
+	levels, err := d.Pebble.SSTables()
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +253,7 @@ func (l *loss) walk(d *database, write func(key, value []byte) error) (lacking [
 		for i := range level {
 			table := &level[i]
 			if bytes.Compare(table.Smallest.UserKey, l.upper) <= 0 && bytes.Compare(l.lower, table.Largest.UserKey) <= 0 {
-				s.tables = append(s.tables, d.tablePath(table))
+				s.Tables = append(s.Tables, d.TablePath(table))
 				size += table.Size
 			}
 		}
@@ -259,7 +261,7 @@ func (l *loss) walk(d *database, write func(key, value []byte) error) (lacking [
 	if size > mendBytes {
 		return nil, fmt.Errorf("%d MiB would have to be replaced with it, and %d may be while the store runs", size>>20, mendBytes>>20)
 	}
-	next, stop := iter.Pull2(s.between(l.lower, after(l.upper)))
+	next, stop := iter.Pull2(s.Between(l.lower, partdb.KeySuccessor(l.upper)))
 	defer stop()
 	key, value, more := next()
 	for _, stretch := range stretches {
@@ -269,7 +271,7 @@ func (l *loss) walk(d *database, write func(key, value []byte) error) (lacking [
 			// A partition that has just begun.
 		}
 		for ; more && bytes.HasPrefix(key, stretch.partition); key, value, more = next() {
-			if decodeRun(key, value, &run) != nil {
+			if partdb.DecodeRun(key, value, &run) != nil {
 				continue
 			}
 			if err := f.run(&run, key, value); err != nil {
@@ -289,7 +291,7 @@ func (l *loss) walk(d *database, write func(key, value []byte) error) (lacking [
 	case faults > mendFaults:
 		return nil, fmt.Errorf("more than %d of its blocks cannot be read", mendFaults)
 	case more && write != nil:
-		return nil, fmt.Errorf("%w: run %q belongs to no partition", ErrDamaged, key)
+		return nil, fmt.Errorf("%w: run %q belongs to no partition", partdb.ErrDamaged, key)
 	}
 	return lacking, nil
 }
@@ -306,29 +308,32 @@ func (l *loss) gap(s stretch) *gap {
 
 // stretches are what the table spans, as the heads and its neighbours have it: all of the partitions between its first
 // and its last, the first one from the table's first record on, the last one up to the next table's.
-func (l *loss) stretches(d *database) (stretches []stretch, err error) {
-	first, from, err := splitRunKey(l.lower)
+func (l *loss) stretches(d *partdb.Database) (stretches []stretch, err error) {
+	first, from, err := partdb.SplitRunKey(l.lower)
 	if err != nil {
 		return nil, err
 	}
-	last, _, err := splitRunKey(l.upper)
+	last, _, err := partdb.SplitRunKey(l.upper)
 	if err != nil {
 		return nil, err
 	}
-	heads, err := d.pebble.NewIter(&pebble.IterOptions{
-		LowerBound: under(headPrefix, first), UpperBound: after(under(headPrefix, last)),
+	heads, err := d.Pebble.NewIter(&pebble.IterOptions{
+		LowerBound: partdb.WithPrefix(partdb.HeadPrefix, first),
+		UpperBound: partdb.KeySuccessor(partdb.WithPrefix(partdb.HeadPrefix, last)),
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer heads.Close()
 	for ok := heads.First(); ok; ok = heads.Next() {
-		topic, address, err := splitHeadKey(heads.Key())
+		topic, address, err := partdb.SplitHeadKey(heads.Key())
 		if err != nil {
 			return nil, err
 		}
-		s := stretch{topic: string(topic), address: string(address), partition: under(runPrefix, heads.Key())}
-		if s.to, err = decodeHead(heads.Key(), heads.Value()); err != nil {
+		s := stretch{
+			topic: string(topic), address: string(address), partition: partdb.WithPrefix(partdb.RunPrefix, heads.Key()),
+		}
+		if s.to, err = partdb.DecodeHead(heads.Key(), heads.Value()); err != nil {
 			return nil, err
 		}
 		if bytes.Equal(s.partition, first) {
@@ -339,13 +344,15 @@ func (l *loss) stretches(d *database) (stretches []stretch, err error) {
 	if err := heads.Error(); err != nil {
 		return nil, err
 	}
-	runs, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: after(l.upper), UpperBound: behind(last)})
+	runs, err := d.Pebble.NewIter(&pebble.IterOptions{
+		LowerBound: partdb.KeySuccessor(l.upper), UpperBound: partdb.PrefixEnd(last),
+	})
 	if err != nil {
 		return nil, err
 	}
 	defer runs.Close()
 	if n := len(stretches); n > 0 && bytes.Equal(stretches[n-1].partition, last) && runs.First() {
-		if _, stretches[n-1].to, err = splitRunKey(runs.Key()); err != nil {
+		if _, stretches[n-1].to, err = partdb.SplitRunKey(runs.Key()); err != nil {
 			return nil, err
 		}
 	}
@@ -384,7 +391,7 @@ func (f *filling) fill(at uint64) error {
 		return nil
 	}
 	f.at = g.end
-	return writeRuns(f.topic, f.address, g.runs, f.write)
+	return partdb.WriteRuns(f.topic, f.address, g.runs, f.write)
 }
 
 // lack notes that the records up to another cannot be read.
@@ -404,44 +411,46 @@ func (f *filling) end() error {
 		return err
 	}
 	if f.at > f.to && f.write != nil {
-		return fmt.Errorf("%w: partition %q of topic %q has %d records, and its head says %d", ErrDamaged, f.address, f.topic, f.at, f.to)
+		return fmt.Errorf("%w: partition %q of topic %q has %d records, and its head says %d", partdb.ErrDamaged, f.address, f.topic, f.at, f.to)
 	}
 	f.lack(f.to)
 	return nil
 }
 
 // walkHeads gives write the heads that the table's keys span, made again from the partitions' last runs.
-func (l *loss) walkHeads(d *database, write func(key, value []byte) error) error {
+func (l *loss) walkHeads(d *partdb.Database, write func(key, value []byte) error) error {
 	if write == nil {
 		return nil
 	}
-	upper := under(runPrefix, l.upper)
-	runs, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: under(runPrefix, l.lower), UpperBound: behind(upper)})
+	upper := partdb.WithPrefix(partdb.RunPrefix, l.upper)
+	runs, err := d.Pebble.NewIter(&pebble.IterOptions{
+		LowerBound: partdb.WithPrefix(partdb.RunPrefix, l.lower), UpperBound: partdb.PrefixEnd(upper),
+	})
 	if err != nil {
 		return err
 	}
 	defer runs.Close()
 	var run zmqwire.Run
 	for ok := runs.First(); ok; {
-		partition, _, err := splitRunKey(runs.Key())
+		partition, _, err := partdb.SplitRunKey(runs.Key())
 		if err != nil {
 			return err
 		}
 		partition = bytes.Clone(partition)
-		if err = lastRun(runs, partition, &run); err == nil {
-			err = write(under(headPrefix, partition), binary.BigEndian.AppendUint64(nil, run.End()))
+		if err = partdb.LastRun(runs, partition, &run); err == nil {
+			err = write(partdb.WithPrefix(partdb.HeadPrefix, partition), binary.BigEndian.AppendUint64(nil, run.End()))
 		}
 		if err != nil {
 			return err
 		}
-		ok = runs.SeekGE(behind(partition))
+		ok = runs.SeekGE(partdb.PrefixEnd(partition))
 	}
 	return runs.Error()
 }
 
 // replace puts a new table in the place of a damaged one whose gaps are filled. Nothing may be committed meanwhile.
-func (l *loss) replace(d *database) error {
-	return d.replaceTables(l.lower, l.upper, func(write func(key, value []byte) error) error {
+func (l *loss) replace(d *partdb.Database) error {
+	return d.ReplaceTables(l.lower, l.upper, func(write func(key, value []byte) error) error {
 		lacking, err := l.walk(d, write)
 		if err == nil && len(lacking) > 0 {
 			err = fmt.Errorf("%d more partitions lack records", len(lacking))
@@ -498,7 +507,7 @@ func (w *writer) mend(g *gap, sequence uint64, content []byte) {
 func (w *writer) endMending(err error) {
 	for _, g := range w.loss.gaps {
 		g.Forget()
-		if p := w.partitions[string(appendPartition(nil, headPrefix, g.Topic, g.Partition))]; p != nil {
+		if p := w.partitions[string(partdb.AppendPartition(nil, partdb.HeadPrefix, g.Topic, g.Partition))]; p != nil {
 			p.gap = nil
 		}
 		if err == nil {

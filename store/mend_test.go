@@ -15,21 +15,24 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/godafka/dafka/store/admin"
+	"github.com/godafka/dafka/store/internal/partdb"
+	"github.com/godafka/dafka/store/internal/storetest"
 	"github.com/godafka/dafka/zmqwire"
 )
 
 // readWhole reads all partitions of a running store again and again, as those do who fetch them, until each is what it
 // should be. It returns how often that was not so.
-func readWhole(t *testing.T, s *Store, what string, want kept) (damaged int) {
+func readWhole(t *testing.T, s *Store, what string, want storetest.Kept) (damaged int) {
 	t.Helper()
 	for name, contents := range want {
 		eventually(t, fmt.Sprintf("%s: all of %q can be read", what, name), func() bool {
-			got, err := readPartition(t, s.db, name[0], name[1], uint64(len(contents)))
+			got, err := storetest.ReadPartition(t, s.db, name[0], name[1], uint64(len(contents)))
 			if err == nil && slices.Equal(got, contents) {
 				return true
 			}
 			damaged++
-			if wrong := prefixes(want, kept{name: got}); wrong != nil {
+			if wrong := storetest.Prefixes(want, storetest.Kept{name: got}); wrong != nil {
 				t.Fatalf("%s: %v", what, wrong)
 			}
 			return false
@@ -54,16 +57,16 @@ func TestDamageIsMendedWhileTheStoreRuns(t *testing.T) {
 	t.Parallel()
 	const atOnce = 10
 	sound := filepath.Join(t.TempDir(), "sound")
-	want := makeStore(t, sound, 2<<20, nil)
+	want := storetest.MakeStore(t, sound, 2<<20, nil)
 	mended, unread := uint64(0), 0
 	stores := inBatches(t, atOnce, func(t *testing.T, dice *rand.Rand) {
 		tw := openTower(t)
 		other := filepath.Join(t.TempDir(), "whole")
-		copyFiles(t, sound, other)
+		storetest.CopyFiles(t, sound, other)
 		openStore(t, tw, other)
 		for range atOnce {
 			dir := filepath.Join(t.TempDir(), "db")
-			copyFiles(t, sound, dir)
+			storetest.CopyFiles(t, sound, dir)
 			s := openStore(t, tw, dir)
 			what := damageTable(t, dice, dir)
 			damaged := readWhole(t, s, what, want) > 0
@@ -75,11 +78,11 @@ func TestDamageIsMendedWhileTheStoreRuns(t *testing.T) {
 				unread++
 				continue
 			}
-			got, failures := readStore(t, dir)
-			if err := errors.Join(append(failures, prefixes(want, got))...); err != nil || !same(want, got) {
+			got, failures := storetest.ReadStore(t, dir)
+			if err := errors.Join(append(failures, storetest.Prefixes(want, got))...); err != nil || !storetest.Same(want, got) {
 				t.Errorf("%s: after it was mended: %v", what, err)
 			}
-			report, err := Verify(t.Context(), dir, nil)
+			report, err := admin.Verify(t.Context(), dir, nil)
 			if err != nil || !report.Sound() {
 				t.Errorf("%s: after it was mended: %+v, %v", what, report, err)
 			}
@@ -138,10 +141,10 @@ func damageTable(t *testing.T, dice *rand.Rand, dir string) string {
 // spoil spoils all data of all tables whose first key begins so, but not what Pebble needs to open them.
 func spoil(t *testing.T, s *Store, prefix byte) {
 	t.Helper()
-	if err := s.db.pebble.Flush(); err != nil {
+	if err := s.db.Pebble.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	levels, err := s.db.pebble.SSTables()
+	levels, err := s.db.Pebble.SSTables()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +154,7 @@ func spoil(t *testing.T, s *Store, prefix byte) {
 			if table.Smallest.UserKey[0] != prefix {
 				continue
 			}
-			file, err := os.OpenFile(s.db.tablePath(&table), os.O_RDWR, 0)
+			file, err := os.OpenFile(s.db.TablePath(&table), os.O_RDWR, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -178,21 +181,21 @@ func TestMendingWaitsForWhoHasTheRecords(t *testing.T) {
 	fill(t, p, s, 0, 5000)
 	second := openStore(t, tw, other)
 	eventually(t, "all in the second store", func() bool {
-		records, err := second.db.records("hello", "P")
+		records, err := second.db.Records("hello", "P")
 		return err == nil && records == 5000
 	})
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
-	spoil(t, s, runPrefix)
+	spoil(t, s, partdb.RunPrefix)
 
 	want := contentsUpTo(6000)
 	whole := func() bool {
-		records, err := s.db.records("hello", "P")
+		records, err := s.db.Records("hello", "P")
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := readPartition(t, s.db, "hello", "P", records)
+		got, err := storetest.ReadPartition(t, s.db, "hello", "P", records)
 		return err == nil && slices.Equal(got, want[:records])
 	}
 	if whole() {
@@ -208,7 +211,7 @@ func TestMendingWaitsForWhoHasTheRecords(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if report, err := Verify(t.Context(), dir, nil); err != nil || !report.Sound() {
+	if report, err := admin.Verify(t.Context(), dir, nil); err != nil || !report.Sound() {
 		t.Errorf("after it was mended: %+v, %v", report, err)
 	}
 }
@@ -222,7 +225,7 @@ func TestDamagedHeadsAreMended(t *testing.T) {
 	partitions := shelves("P", 50)
 	publish(t, tw, s, "V", partitions)
 	p := visit(t, tw, s, "W", nil)
-	spoil(t, s, headPrefix)
+	spoil(t, s, partdb.HeadPrefix)
 	var want []string
 	for name, contents := range partitions {
 		topic, address, _ := strings.Cut(name, "/")
@@ -246,7 +249,7 @@ func TestDamagedHeadsAreMended(t *testing.T) {
 	if diff := cmp.Diff(partitions, held(t, dir, partitions)); diff != "" {
 		t.Errorf("after the heads were mended (-want +got):\n%.3000s", diff)
 	}
-	if report, err := Verify(t.Context(), dir, nil); err != nil || !report.Sound() {
+	if report, err := admin.Verify(t.Context(), dir, nil); err != nil || !report.Sound() {
 		t.Errorf("after the heads were mended: %+v, %v", report, err)
 	}
 }
@@ -257,19 +260,19 @@ func TestDamagedRunIsMended(t *testing.T) {
 	t.Parallel()
 	tw := openTower(t)
 	dir := t.TempDir()
-	db := databaseIn(t, dir)
-	run, key := runOf(0, contentsUpTo(100)...), appendRunKey(nil, "hello", "P", 0)
-	value := make([]byte, runSize(run))
-	encodeRun(value, key, run)
+	db := storetest.DatabaseIn(t, dir)
+	run, key := storetest.RunOf(0, contentsUpTo(100)...), partdb.AppendRunKey(nil, "hello", "P", 0)
+	value := make([]byte, partdb.RunSize(run))
+	partdb.EncodeRun(value, key, run)
 	value[len(value)-1] ^= 1
-	err := errors.Join(db.pebble.Set(key, value, nil),
-		db.pebble.Set(appendPartition(nil, headPrefix, "hello", "P"), binary.BigEndian.AppendUint64(nil, 100), pebble.Sync), db.close())
+	err := errors.Join(db.Pebble.Set(key, value, nil),
+		db.Pebble.Set(partdb.AppendPartition(nil, partdb.HeadPrefix, "hello", "P"), binary.BigEndian.AppendUint64(nil, 100), pebble.Sync), db.Close())
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := openStore(t, tw, dir)
 	p := visit(t, tw, s, "V", nil)
-	lost, err := readPartition(t, s.db, "hello", "P", 100)
+	lost, err := storetest.ReadPartition(t, s.db, "hello", "P", 100)
 	if err == nil || len(lost) > 0 {
 		t.Fatalf("%d records read of a damaged run, %v", len(lost), err)
 	}
@@ -282,7 +285,7 @@ func TestDamagedRunIsMended(t *testing.T) {
 	give(func(uint64) string { return strings.Repeat("x", 1<<20) })
 	eventually(t, "the records come back", func() bool {
 		give(content)
-		got, err := readPartition(t, s.db, "hello", "P", 100)
+		got, err := storetest.ReadPartition(t, s.db, "hello", "P", 100)
 		if err != nil {
 			return false
 		}
@@ -298,16 +301,16 @@ func TestDamagedRunIsMended(t *testing.T) {
 func TestMendingHasBounds(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "db")
-	db := databaseIn(t, dir)
-	commits := db.newCommits()
+	db := storetest.DatabaseIn(t, dir)
+	commits := db.NewCommits()
 	const runs, size = 200, 40_000
 	for i := range uint64(runs) {
-		if err := commits.commit([]*appended{grow("hello", "P", i, strings.Repeat(string(rune('a'+i%26)), size))}); err != nil {
+		if err := commits.Commit([]*partdb.Appended{storetest.Grow("hello", "P", i, strings.Repeat(string(rune('a'+i%26)), size))}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	commits.close()
-	if err := errors.Join(db.pebble.Flush(), db.close()); err != nil {
+	commits.Close()
+	if err := errors.Join(db.Pebble.Flush(), db.Close()); err != nil {
 		t.Fatal(err)
 	}
 	// damage spoils every so many runs of the table from the first on.
@@ -334,8 +337,8 @@ func TestMendingHasBounds(t *testing.T) {
 		want   string
 	}{{runs / 2, false, ""}, {runs / 2, true, "the store ends"}, {runs / 20, false, "more than 8 of its blocks"}} {
 		damage(test.every)
-		db := databaseIn(t, dir)
-		l, err := findLoss(db, appendRunKey(nil, "hello", "P", 0), func(string) bool { return false })
+		db := storetest.DatabaseIn(t, dir)
+		l, err := findLoss(db, partdb.AppendRunKey(nil, "hello", "P", 0), func(string) bool { return false })
 		if err != nil || l == nil {
 			t.Fatalf("damage is not found: %v", err)
 		}
@@ -344,7 +347,7 @@ func TestMendingHasBounds(t *testing.T) {
 		if test.want == "" && (err != nil || len(lacking) == 0) || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("every %d runs, ending: %v: %d partitions lack something, error %v, want %q", test.every, test.ending, len(lacking), err, test.want)
 		}
-		if err := db.close(); err != nil {
+		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
 	}

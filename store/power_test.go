@@ -19,6 +19,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/cockroachdb/pebble/v2/wal"
 
+	"github.com/godafka/dafka/store/internal/partdb"
+	"github.com/godafka/dafka/store/internal/storetest"
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/zmqwire"
 )
@@ -51,18 +53,18 @@ func powerContent(partition string, sequence uint64) string {
 	return fmt.Sprintf("%s %d %s", partition, sequence, strings.Repeat("x", padding))
 }
 
-func (p *powerTrial) database(fs vfs.FS) *database {
+func (p *powerTrial) database(fs vfs.FS) *partdb.Database {
 	p.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db, err := pebble.Open("db", &pebble.Options{
 		// Small, so that what was logged moves into tables, and tables into others, between one cut and the next.
-		FS: fs, MemTableSize: 256 << 10, L0CompactionThreshold: 2, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{log: log},
+		FS: fs, MemTableSize: 256 << 10, L0CompactionThreshold: 2, FormatMajorVersion: pebble.FormatNewest, Logger: partdb.PebbleLog{Log: log},
 	})
 	if err != nil {
 		p.t.Fatalf("after %d cuts the database does not open: %v", p.cuts, err)
 	}
-	d := &database{pebble: db, fs: fs, sync: pebble.Sync, log: log, tableFrom: p.tableFrom}
-	if err := d.completeHeads(); err != nil {
+	d := &partdb.Database{Pebble: db, FS: fs, Sync: pebble.Sync, Log: log, TableFrom: p.tableFrom}
+	if err := d.CompleteHeads(); err != nil {
 		p.t.Fatalf("after %d cuts the heads cannot be completed: %v", p.cuts, err)
 	}
 	return d
@@ -93,7 +95,7 @@ func (p *powerTrial) close() {
 	close(p.w.commits)
 	p.w.committer.Wait()
 	p.w.node.Close()
-	p.w.db.close()
+	p.w.db.Close()
 }
 
 // restart goes on with what a power loss left.
@@ -170,10 +172,10 @@ func (p *powerTrial) check(fs *vfs.MemFS, partitions int) {
 	p.t.Helper()
 	p.checkLogs(fs)
 	db := p.database(fs)
-	defer db.close()
+	defer db.Close()
 	for i := range partitions {
 		name := fmt.Sprint("P", i)
-		got := stored(p.t, db, "hello", name)
+		got := storetest.Stored(p.t, db, "hello", name)
 		if uint64(len(got)) < p.acked[name] {
 			p.t.Fatalf("cut %d: %d records of %s are left, %d were acked", p.cuts, len(got), name, p.acked[name])
 		}
@@ -193,7 +195,7 @@ func (p *powerTrial) checkLogs(fs *vfs.MemFS) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !isLog(name) })
+	names = slices.DeleteFunc(names, func(name string) bool { return !partdb.IsLog(name) })
 	slices.Sort(names)
 	for i, name := range names {
 		file, err := fs.Open(fs.PathJoin("db", name))
@@ -205,9 +207,9 @@ func (p *powerTrial) checkLogs(fs *vfs.MemFS) {
 			p.t.Fatal(err)
 		}
 		number, _, _ := wal.ParseLogFilename(name)
-		l := logFile{data: data, number: uint32(number)}
-		r := l.read(func([]byte) error { return nil })
-		if err := r.damaged(i == len(names)-1); err != nil {
+		l := partdb.LogFile{Data: data, Number: uint32(number)}
+		r := l.Read(func([]byte) error { return nil })
+		if err := r.Damaged(i == len(names)-1); err != nil {
 			p.t.Fatalf("after %d cuts log %s passes for damaged: %v", p.cuts, name, err)
 		}
 	}
@@ -225,7 +227,7 @@ func TestPowerLossAtEachCommit(t *testing.T) {
 	for seed := uint64(0); total < cuts; seed++ {
 		p := &powerTrial{t: t, Rand: rand.New(rand.NewPCG(seed, 4)), fs: vfs.NewCrashableMem(), acked: make(map[string]uint64)}
 		p.during = make(chan *vfs.MemFS, 1)
-		p.tableFrom = []int{ownTableBytes, 1, 3000}[seed%3]
+		p.tableFrom = []int{partdb.OwnTableBytes, 1, 3000}[seed%3]
 		partitions := 1 + p.IntN(4)
 		p.open()
 		for p.cuts < 150 {

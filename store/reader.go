@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/godafka/dafka/store/internal/partdb"
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
@@ -34,7 +35,7 @@ const ErrHeadRequests zmqwire.Fault = "too_many_head_requests"
 // database, so it only ever tells of what is on disk.
 type reader struct {
 	node *node.Node
-	db   *database
+	db   *partdb.Database
 
 	// Of the node's goroutine.
 	received *zsock.Batch
@@ -47,7 +48,7 @@ type reader struct {
 	stalled  bool            // no requester has room
 	untold   flow.Standstill // of heads
 	writer   string          // the address of the store's other half
-	runs     finder
+	runs     partdb.Finder
 	stats    *counters
 	logged   func(error)
 }
@@ -67,12 +68,12 @@ type headKey struct {
 // their beginning, as their subscriptions do, and C stores answer them so.
 func (k headKey) bounds() (lower, upper []byte) {
 	if zmqwire.MadeInC(k.requester) {
-		return beginningBounds(k.topic)
+		return partdb.BeginningBounds(k.topic)
 	}
-	return topicBounds(k.topic)
+	return partdb.TopicBounds(k.topic)
 }
 
-func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader, error) {
+func newReader(config tower.NodeConfig, db *partdb.Database, stats *counters) (*reader, error) {
 	node, err := node.Join(config, node.Sockets{
 		Publish: zsock.XPUB,
 		// An answer has one taker, so that a full queue holds up that taker's answers only; but for peers that subscribe to
@@ -96,13 +97,13 @@ func newReader(config tower.NodeConfig, db *database, stats *counters) (*reader,
 	return &reader{
 		node: node, db: db, stats: stats,
 		received: zsock.NewBatch(), out: zsock.NewBatch(),
-		runs:    finder{db: db},
+		runs:    partdb.Finder{DB: db},
 		message: zmqwire.Message{MaxTopics: limits.Topics},
 		answers: flow.Answers{
 			MaxRequests: limits.Requests, MaxPeerBytes: limits.PeerBytes, MaxBytes: limits.Bytes,
 		},
 		asked: make(map[headKey]*headRequest), shares: flow.NewShares(4 * limits.Topics),
-		logged: logDamage(config.Logger),
+		logged: partdb.LogDamage(config.Logger),
 	}, nil
 }
 
@@ -114,7 +115,7 @@ func (r *reader) damaged(err error) {
 
 // run is the node. It returns when stopping says so.
 func (r *reader) run(stopping func() bool) error {
-	defer r.runs.close()
+	defer r.runs.Close()
 	for !stopping() {
 		ready, err := r.node.Wait(r.idle(), func() bool { return stopping() || r.busy() && !r.stalled })
 		if err != nil {
@@ -138,8 +139,8 @@ func (r *reader) run(stopping func() bool) error {
 		if err := r.serve(); err != nil {
 			return err
 		}
-		if time.Since(r.runs.opened) > runsOpen {
-			r.runs.close()
+		if time.Since(r.runs.Opened) > runsOpen {
+			r.runs.Close()
 		}
 	}
 	return nil
@@ -256,7 +257,7 @@ func (r *reader) serve() error {
 	moved := r.answers.Serve(
 		now,
 		func(c *flow.Cursor) *zmqwire.Run {
-			run, err := r.runs.find(c.Topic, c.Partition, c.Next())
+			run, err := r.runs.Find(c.Topic, c.Partition, c.Next())
 			if err != nil {
 				r.damaged(err)
 			}
@@ -278,7 +279,7 @@ func (r *reader) serve() error {
 
 // sayMore ends an answer. A C consumer does not ask for more than it was told of; so when there is more, it is told.
 func (r *reader) sayMore(c *flow.Cursor) {
-	records, err := r.db.records(c.Topic, c.Partition)
+	records, err := r.db.Records(c.Topic, c.Partition)
 	if err != nil {
 		r.damaged(err)
 		return
@@ -293,7 +294,7 @@ func (r *reader) sayMore(c *flow.Cursor) {
 func (r *reader) tellHeads(now time.Time) error {
 	h, _ := r.heads.Pop()
 	_, upper := h.bounds()
-	heads, err := r.db.pebble.NewIter(&pebble.IterOptions{LowerBound: h.first, UpperBound: upper})
+	heads, err := r.db.Pebble.NewIter(&pebble.IterOptions{LowerBound: h.first, UpperBound: upper})
 	if err != nil {
 		return fmt.Errorf("read heads: %w", err)
 	}
@@ -309,7 +310,7 @@ func (r *reader) tellHeads(now time.Time) error {
 	if err := heads.Error(); err != nil {
 		// Who asked is told what could be read, and asks again.
 		r.damaged(err)
-		r.db.suspect(h.first)
+		r.db.Suspect(h.first)
 	}
 	if err := r.node.Pub.Refuse(!r.untold.Regardless(now)); err != nil {
 		return err
@@ -346,11 +347,11 @@ func (r *reader) tellHeads(now time.Time) error {
 }
 
 func (r *reader) addHead(requester string, key, value []byte) error {
-	topic, address, err := splitHeadKey(key)
+	topic, address, err := partdb.SplitHeadKey(key)
 	if err != nil {
 		return err
 	}
-	records, err := decodeHead(key, value)
+	records, err := partdb.DecodeHead(key, value)
 	if err != nil {
 		return err
 	}

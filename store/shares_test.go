@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godafka/dafka/store/internal/partdb"
+	"github.com/godafka/dafka/store/internal/storetest"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/flow"
 )
@@ -17,24 +19,24 @@ func TestCaughtUpWithMorePartitionsThanClaims(t *testing.T) {
 	const partitions, claims = 150, 32
 	tw := openTower(t)
 	dir := t.TempDir()
-	db := databaseIn(t, dir)
-	commits := db.newCommits()
-	var all []*appended
+	db := storetest.DatabaseIn(t, dir)
+	commits := db.NewCommits()
+	var all []*partdb.Appended
 	for i := range partitions {
-		all = append(all, grow("hello", fmt.Sprint("P", i), 0, fmt.Sprint("first of ", i), fmt.Sprint("second of ", i)))
+		all = append(all, storetest.Grow("hello", fmt.Sprint("P", i), 0, fmt.Sprint("first of ", i), fmt.Sprint("second of ", i)))
 	}
-	if err := commits.commit(all); err != nil {
+	if err := commits.Commit(all); err != nil {
 		t.Fatal(err)
 	}
-	commits.close()
-	if err := db.close(); err != nil {
+	commits.Close()
+	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	openStore(t, tw, dir)
 
-	db = databaseIn(t, t.TempDir())
+	db = storetest.DatabaseIn(t, t.TempDir())
 	config := at(tw)
-	config.Logger = db.log
+	config.Logger = db.Log
 	s, err := build(db, config, config)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +46,7 @@ func TestCaughtUpWithMorePartitionsThanClaims(t *testing.T) {
 	t.Cleanup(func() { s.Close() })
 	eventually(t, "the new store has caught up", func() bool { return s.Stats().CaughtUp })
 	for i := range partitions {
-		got := stored(t, db, "hello", fmt.Sprint("P", i))
+		got := storetest.Stored(t, db, "hello", fmt.Sprint("P", i))
 		if len(got) != 2 || got[0] != fmt.Sprint("first of ", i) || got[1] != fmt.Sprint("second of ", i) {
 			t.Fatalf("it is said to have caught up, and has %q of partition %d of %d", got, i, partitions)
 		}

@@ -62,7 +62,7 @@ func (s *Store) Stats() Stats {
 		Fetches: c.fetches.Load(), Answered: c.answered.Load(), Damaged: c.damaged.Load(), Mended: c.mended.Load(),
 		PendingBytes: c.pending.Load(), EarlyBytes: c.early.Load(),
 		Behind: int(c.behind.Load()), Unanswered: int(c.unanswered.Load()), CaughtUp: c.caughtUp.is(time.Now()),
-		Disk: Disk(s.db.usage()), Towers: s.Connected(), Peers: s.writer.node.Peers(), Faults: faults,
+		Disk: Disk(s.db.Usage()), Towers: s.Connected(), Peers: s.writer.node.Peers(), Faults: faults,
 		LastRound: earlier(c.writing.Get(), c.reading.Get()),
 	}
 }

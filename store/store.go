@@ -3,6 +3,8 @@
 //
 // A store is two nodes of the cluster over one database: a writer, which records, and a reader, which answers, so that
 // neither waits for the other. What of the database is damaged, a mender replaces.
+//
+// Package admin works on stores that do not run, and package cimport imports from C stores.
 package store
 
 import (
@@ -14,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/godafka/dafka/store/internal/partdb"
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
@@ -30,6 +33,9 @@ const (
 
 // ErrClosed is returned by calls that waited for something of a store when it was closed or failed.
 var ErrClosed = errors.New("store is closed")
+
+// ErrDamaged is wrapped by errors about stored bytes that are not what was written.
+var ErrDamaged = partdb.ErrDamaged
 
 // Config is what a store needs. Only Dir must be set.
 type Config struct {
@@ -48,7 +54,7 @@ type Config struct {
 
 // Store is a running store. All methods may be called from any goroutine.
 type Store struct {
-	db      *database
+	db      *partdb.Database
 	writer  *writer
 	reader  *reader
 	mender  *mender
@@ -76,13 +82,13 @@ func Open(config Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	db, err := openDatabase(config.Dir, config.NoSync, config.Node.Logger)
+	db, err := partdb.Open(config.Dir, config.NoSync, config.Node.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	s, err := build(db, reading, writing)
 	if err != nil {
-		return nil, fmt.Errorf("store: %w", errors.Join(err, db.close()))
+		return nil, fmt.Errorf("store: %w", errors.Join(err, db.Close()))
 	}
 	s.start()
 	if s.control, err = listenControl(config.Dir, db); err != nil {
@@ -92,7 +98,7 @@ func Open(config Config) (*Store, error) {
 }
 
 // build makes a store's parts over a database; start starts them.
-func build(db *database, reading, writing tower.NodeConfig) (s *Store, err error) {
+func build(db *partdb.Database, reading, writing tower.NodeConfig) (s *Store, err error) {
 	s = &Store{db: db, closed: make(chan struct{})}
 	if s.reader, err = newReader(reading, db, &s.stats); err != nil {
 		return nil, err
@@ -101,7 +107,7 @@ func build(db *database, reading, writing tower.NodeConfig) (s *Store, err error
 		return nil, errors.Join(err, s.reader.node.Close())
 	}
 	s.reader.writer = s.writer.node.Address()
-	s.mender = &mender{db: db, writer: s.writer, log: db.log, tried: make(map[string]attempt)}
+	s.mender = &mender{db: db, writer: s.writer, log: db.Log, tried: make(map[string]attempt)}
 	s.running, s.end = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -144,7 +150,7 @@ func (s *Store) run() {
 		s.stop()
 	})
 	parts.Go(func() {
-		standing = s.db.ground.watch(s.running)
+		standing = s.db.Ground.Watch(s.running)
 		s.stop()
 	})
 	parts.Go(func() { s.mender.run(s.running) })
@@ -186,7 +192,7 @@ func (s *Store) Close() error {
 			s.control.close()
 		}
 		s.result = errors.Join(s.failure, s.writer.node.Close(), s.reader.node.Close())
-		if err := s.db.close(); err != nil && !errors.Is(s.failure, err) {
+		if err := s.db.Close(); err != nil && !errors.Is(s.failure, err) {
 			s.result = errors.Join(s.result, err)
 		}
 	})

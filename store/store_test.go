@@ -22,6 +22,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/godafka/dafka/store/internal/partdb"
+	"github.com/godafka/dafka/store/internal/storetest"
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/tower/towertest"
@@ -43,9 +45,9 @@ func openStore(t testing.TB, tw *tower.Tower, dir string) *Store {
 // openOver opens a store over a file system of the test's making.
 func openOver(t testing.TB, tw *tower.Tower, fs vfs.FS) *Store {
 	t.Helper()
-	db := databaseOver(t, fs)
+	db := storetest.DatabaseOver(t, fs)
 	config := at(tw)
-	config.Logger = db.log
+	config.Logger = db.Log
 	s, err := build(db, config, config)
 	if err != nil {
 		t.Fatal(err)
@@ -56,22 +58,22 @@ func openOver(t testing.TB, tw *tower.Tower, fs vfs.FS) *Store {
 }
 
 // nowhere is a node whose tower does not exist.
-func nowhere(db *database) tower.NodeConfig {
+func nowhere(db *partdb.Database) tower.NodeConfig {
 	const tcp = "tcp://127.0.0.1:1"
-	return tower.NodeConfig{Pub: []string{tcp}, Sub: []string{tcp}, Bind: "tcp://127.0.0.1:*", Logger: db.log}
+	return tower.NodeConfig{Pub: []string{tcp}, Sub: []string{tcp}, Bind: "tcp://127.0.0.1:*", Logger: db.Log}
 }
 
 // writerAlone makes a writer whose tower does not exist, and which does not run.
 func writerAlone(t testing.TB) *writer {
 	t.Helper()
-	db := databaseOver(t, vfs.NewMem())
+	db := storetest.DatabaseOver(t, vfs.NewMem())
 	w, err := newWriter(nowhere(db), db, &counters{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		w.node.Close()
-		db.close()
+		db.Close()
 	})
 	return w
 }
@@ -79,7 +81,7 @@ func writerAlone(t testing.TB) *writer {
 // readerAlone is writerAlone of a reader.
 func readerAlone(t testing.TB, limits tower.Limits) *reader {
 	t.Helper()
-	db := databaseOver(t, vfs.NewMem())
+	db := storetest.DatabaseOver(t, vfs.NewMem())
 	config := nowhere(db)
 	config.Limits = limits
 	r, err := newReader(config, db, &counters{})
@@ -88,7 +90,7 @@ func readerAlone(t testing.TB, limits tower.Limits) *reader {
 	}
 	t.Cleanup(func() {
 		r.node.Close()
-		db.close()
+		db.Close()
 	})
 	return r
 }
@@ -233,7 +235,7 @@ func TestForgedRecordsAreNotStored(t *testing.T) {
 	forger.Say(head)
 	eventually(t, "all forgeries counted", func() bool { return s.Stats().Faults[node.ErrOwner] == 21 })
 	fill(t, p, s, 10, 20)
-	if diff := cmp.Diff(contentsUpTo(20), stored(t, s.db, "hello", "P")); diff != "" {
+	if diff := cmp.Diff(contentsUpTo(20), storetest.Stored(t, s.db, "hello", "P")); diff != "" {
 		t.Errorf("stored (-want +got):\n%s", diff)
 	}
 }
@@ -289,10 +291,10 @@ func TestAckedRecordsSurviveACrash(t *testing.T) {
 		t.Fatalf("%d ACKs: too few to tell", len(crashes))
 	}
 	for _, crash := range crashes {
-		db := databaseOver(t, crash.fs)
+		db := storetest.DatabaseOver(t, crash.fs)
 		for partition := range partitions {
 			name := fmt.Sprint("P", partition)
-			got := stored(t, db, "hello", name)
+			got := storetest.Stored(t, db, "hello", name)
 			if name == crash.partition && uint64(len(got)) <= crash.acked {
 				t.Errorf("after a crash at ACK %d of %s: %d records", crash.acked, name, len(got))
 			}
@@ -302,7 +304,7 @@ func TestAckedRecordsSurviveACrash(t *testing.T) {
 				}
 			}
 		}
-		if err := db.close(); err != nil {
+		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -338,9 +340,9 @@ func TestFailedCommitAcksNothing(t *testing.T) {
 	if acked := p.lastAck("P"); acked != 9 {
 		t.Errorf("ACK %d, and nothing after 9 can be stored", acked)
 	}
-	db := databaseOver(t, fs.CrashClone(vfs.CrashCloneCfg{}))
-	defer db.close()
-	if got := stored(t, db, "hello", "P"); len(got) < 10 || got[9] != content(9) {
+	db := storetest.DatabaseOver(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+	defer db.Close()
+	if got := storetest.Stored(t, db, "hello", "P"); len(got) < 10 || got[9] != content(9) {
 		t.Errorf("after the failure %d records are left of 10 acked", len(got))
 	}
 }
@@ -409,9 +411,9 @@ func TestSlowDisk(t *testing.T) {
 	}
 	slow.Off()
 	reopened := func(fs vfs.FS) []string {
-		db := databaseOver(t, fs)
-		defer db.close()
-		return stored(t, db, "hello", "P")
+		db := storetest.DatabaseOver(t, fs)
+		defer db.Close()
+		return storetest.Stored(t, db, "hello", "P")
 	}
 	all := reopened(fs)
 	eventually(t, "ACK of the last record stored", func() bool { return p.lastAck("P") == uint64(len(all))-1 })
@@ -501,10 +503,10 @@ func TestAcksAgain(t *testing.T) {
 		t.Errorf("Stats: %d duplicates, want 3 at least", got)
 	}
 	s.Close()
-	db := databaseIn(t, dir)
-	defer db.close()
+	db := storetest.DatabaseIn(t, dir)
+	defer db.Close()
 	want := []string{content(0), content(1), content(2), content(3), content(4)}
-	if diff := cmp.Diff(want, stored(t, db, "hello", "P")); diff != "" {
+	if diff := cmp.Diff(want, storetest.Stored(t, db, "hello", "P")); diff != "" {
 		t.Errorf("stored records (-want +got):\n%s", diff)
 	}
 }
@@ -939,17 +941,17 @@ func TestDamage(t *testing.T) {
 	s.Close()
 	p.End()
 
-	db := databaseIn(t, dir)
-	key := appendRunKey(nil, "hello", "P", 10)
-	value, closer, err := db.pebble.Get(key)
+	db := storetest.DatabaseIn(t, dir)
+	key := partdb.AppendRunKey(nil, "hello", "P", 10)
+	value, closer, err := db.Pebble.Get(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	damaged := slices.Clone(value)
 	damaged[len(damaged)/2] ^= 1
 	closer.Close()
-	err = errors.Join(db.pebble.Set(key, damaged, pebble.Sync),
-		db.pebble.Set(appendPartition(nil, headPrefix, "hello", "Q"), []byte("seven b"), pebble.Sync), db.close())
+	err = errors.Join(db.Pebble.Set(key, damaged, pebble.Sync),
+		db.Pebble.Set(partdb.AppendPartition(nil, partdb.HeadPrefix, "hello", "Q"), []byte("seven b"), pebble.Sync), db.Close())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -989,8 +991,8 @@ func TestOpenErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign, future, used := t.TempDir(), t.TempDir(), t.TempDir()
-	for dir, key := range map[string]string{foreign: "key", future: versionKey} {
-		db, err := pebble.Open(dir, &pebble.Options{Logger: pebbleLog{log: slog.New(slog.DiscardHandler)}})
+	for dir, key := range map[string]string{foreign: "key", future: partdb.VersionKey} {
+		db, err := pebble.Open(dir, &pebble.Options{Logger: partdb.PebbleLog{Log: slog.New(slog.DiscardHandler)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1095,9 +1097,9 @@ func TestCloseUnderLoad(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db := databaseIn(t, dir)
-	defer db.close()
-	got := stored(t, db, "hello", "P")
+	db := storetest.DatabaseIn(t, dir)
+	defer db.Close()
+	got := storetest.Stored(t, db, "hello", "P")
 	for sequence, content := range got {
 		if content != fmt.Sprint(sequence, padding) {
 			t.Fatalf("record %d is %.20q", sequence, content)
@@ -1173,18 +1175,18 @@ func BenchmarkIngest(b *testing.B) {
 
 // Synced commits of 1,000 records of 100 bytes.
 func BenchmarkCommit(b *testing.B) {
-	db, err := openDatabase(b.TempDir(), false, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	db, err := partdb.Open(b.TempDir(), false, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.close()
-	commits := db.newCommits()
-	defer commits.close()
-	run := runOf(0, slices.Repeat([]string{strings.Repeat("x", 100)}, 1000)...)
+	defer db.Close()
+	commits := db.NewCommits()
+	defer commits.Close()
+	run := storetest.RunOf(0, slices.Repeat([]string{strings.Repeat("x", 100)}, 1000)...)
 	b.ReportAllocs()
 	b.SetBytes(int64(len(run.Contents)))
 	for b.Loop() {
-		err := commits.commit([]*appended{{topic: "hello", address: "P", runs: []*zmqwire.Run{run}, records: run.End()}})
+		err := commits.Commit([]*partdb.Appended{{Topic: "hello", Address: "P", Runs: []*zmqwire.Run{run}, Records: run.End()}})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/godafka/dafka/store/internal/partdb"
 	"github.com/godafka/dafka/tower"
 	"github.com/godafka/dafka/tower/node"
 	"github.com/godafka/dafka/zmqwire"
@@ -21,7 +22,7 @@ import (
 const (
 	// pendingBytes bounds what is received and not yet committed. Beyond it the writer stops listening to live
 	// records, and TCP slows the producers down to what the disk takes.
-	pendingBytes = maxCommitBytes
+	pendingBytes = partdb.MaxCommitBytes
 	// A commit for which gatherFrom bytes are ready waits for gatherTo, as long as more comes without a pause, but not for
 	// longer than gatherFor: large commits cost less for each record.
 	gatherFrom  = 128 << 10
@@ -62,7 +63,7 @@ const (
 // commit that returned without error holds.
 type writer struct {
 	node *node.Node
-	db   *database
+	db   *partdb.Database
 	log  *slog.Logger
 
 	// Of the node's goroutine.
@@ -133,8 +134,8 @@ type source struct {
 
 // task is what the committing goroutine does at a time: it commits what was appended, or replaces a damaged table.
 type task struct {
-	partitions []*partition // whose records are committed
-	appended   []*appended  // what of each
+	partitions []*partition       // whose records are committed
+	appended   []*partdb.Appended // what of each
 	loss       *loss
 }
 
@@ -144,7 +145,7 @@ type committed struct {
 	err error
 }
 
-func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer, error) {
+func newWriter(config tower.NodeConfig, db *partdb.Database, stats *counters) (*writer, error) {
 	node, err := node.Join(config, node.Sockets{
 		Publish: zsock.XPUB,
 		Send:    zsock.Options{SendLimit: 1 << 16},
@@ -165,7 +166,7 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 		sources:    make(map[string]source),
 		claims:     flow.NewShares(maxClaims),
 		losses:     make(chan *loss, 1),
-		comparison: comparison{runs: finder{db: db}},
+		comparison: comparison{runs: partdb.Finder{DB: db}},
 		commits:    make(chan task),
 		done:       make(chan committed, 1),
 		nextCopy:   time.Now().Add(copyEvery),
@@ -186,15 +187,15 @@ func newWriter(config tower.NodeConfig, db *database, stats *counters) (*writer,
 
 // commit is the committing goroutine. It ends when commits is closed.
 func (w *writer) commit() {
-	commits := w.db.newCommits()
-	defer commits.close()
+	commits := w.db.NewCommits()
+	defer commits.Close()
 	for t := range w.commits {
 		var err error
 		if t.loss != nil {
 			err = t.loss.replace(w.db)
 		} else {
 			begin := time.Now()
-			err = commits.commit(t.appended)
+			err = commits.Commit(t.appended)
 			w.stats.commits.add(time.Since(begin))
 		}
 		w.done <- committed{t, err}
@@ -209,7 +210,7 @@ func (w *writer) run(stopping func() bool) error {
 	defer func() {
 		close(w.commits)
 		w.committer.Wait()
-		w.comparison.runs.close()
+		w.comparison.runs.Close()
 	}()
 	wait := longWait
 	for !stopping() {
@@ -407,14 +408,14 @@ func (w *writer) lacks(p *partition) {
 // database ends. It gives nil when another store tells of nothing new, as it does of all it has.
 func (w *writer) partition(m *zmqwire.Message) (*partition, error) {
 	topic, address := string(m.Subject), string(m.Address)
-	key := string(appendPartition(nil, headPrefix, topic, address))
+	key := string(partdb.AppendPartition(nil, partdb.HeadPrefix, topic, address))
 	if p := w.partitions[key]; p != nil {
 		return p, nil
 	}
 	if m.Kind == zmqwire.DirectHead {
 		w.lastHead = time.Now()
 	}
-	records, err := w.db.records(topic, address)
+	records, err := w.db.Records(topic, address)
 	if err != nil || m.Kind == zmqwire.DirectHead && m.Sequence < records {
 		return nil, err
 	}
@@ -478,7 +479,8 @@ func (w *writer) forget(useless func(p *partition) bool) {
 		}
 	}
 	for header, s := range w.sources {
-		if w.partitions[string(appendPartition(nil, headPrefix, s.partition.Topic, s.partition.Partition))] != s.partition {
+		key := partdb.AppendPartition(nil, partdb.HeadPrefix, s.partition.Topic, s.partition.Partition)
+		if w.partitions[string(key)] != s.partition {
 			delete(w.sources, header)
 		}
 	}
@@ -572,7 +574,7 @@ func (w *writer) gathers(now time.Time) bool {
 // more may be taken.
 func (w *writer) handOver(now time.Time) {
 	if !w.committing {
-		w.full = !w.db.room.take(now, w.bytes)
+		w.full = !w.db.Room.Take(now, w.bytes)
 	}
 	switch {
 	case w.committing || w.full:
@@ -580,9 +582,9 @@ func (w *writer) handOver(now time.Time) {
 		w.committing = true
 		w.commits <- task{loss: w.loss}
 	case len(w.pending) > 0:
-		t := task{partitions: slices.Clone(w.pending), appended: make([]*appended, len(w.pending))}
+		t := task{partitions: slices.Clone(w.pending), appended: make([]*partdb.Appended, len(w.pending))}
 		for i, p := range w.pending {
-			t.appended[i] = &appended{topic: p.Topic, address: p.Partition, runs: p.runs, records: p.Next()}
+			t.appended[i] = &partdb.Appended{Topic: p.Topic, Address: p.Partition, Runs: p.runs, Records: p.Next()}
 			p.runs = nil
 		}
 		w.pending, w.bytes = w.pending[:0], 0
@@ -611,7 +613,7 @@ func (w *writer) settle(c committed) error {
 	w.committing = false
 	if c.loss != nil {
 		w.endMending(c.err)
-		if !errors.As(c.err, new(fatalError)) {
+		if !errors.As(c.err, new(partdb.FatalError)) {
 			return nil
 		}
 	}
@@ -622,13 +624,13 @@ func (w *writer) settle(c committed) error {
 	var size uint64
 	for i, a := range c.appended {
 		p := c.partitions[i]
-		w.stats.records.Add(a.records - p.stored)
-		p.stored = a.records
+		w.stats.records.Add(a.Records - p.stored)
+		p.stored = a.Records
 		w.ack(p)
 		if logged {
-			w.log.Debug("acked", "topic", a.topic, "partition", a.address, "sequence", a.records-1)
+			w.log.Debug("acked", "topic", a.Topic, "partition", a.Address, "sequence", a.Records-1)
 		}
-		for _, run := range a.runs {
+		for _, run := range a.Runs {
 			size += uint64(len(run.Contents))
 			// One that grew for a large record is not kept.
 			if len(w.spare) < spareRuns && cap(run.Contents) <= 2*zmqwire.RunBytes {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/godafka/dafka/cmd/dafka/settings"
 	"github.com/godafka/dafka/cmd/dafka/terminal"
-	"github.com/godafka/dafka/store"
+	"github.com/godafka/dafka/store/admin"
 )
 
 // storeBackupCommand is `dafka store backup`: a copy of a store, which goes on running.
@@ -34,8 +34,8 @@ func runStoreBackup(c *cli.Context) error {
 		return err
 	}
 	return runCopy(c, "backing up "+dir, "backed up in", c.Args().First(),
-		func(ctx context.Context, progress store.Progress) (*store.Report, error) {
-			return store.Backup(ctx, dir, c.Args().First(), progress)
+		func(ctx context.Context, progress admin.Progress) (*admin.Report, error) {
+			return admin.Backup(ctx, dir, c.Args().First(), progress)
 		})
 }
 
@@ -61,15 +61,15 @@ func runStoreRestore(c *cli.Context) error {
 		return err
 	}
 	return runCopy(c, "restoring "+dir, "restored in", dir,
-		func(ctx context.Context, progress store.Progress) (*store.Report, error) {
-			return store.Restore(ctx, c.Args().First(), dir, progress)
+		func(ctx context.Context, progress admin.Progress) (*admin.Report, error) {
+			return admin.Restore(ctx, c.Args().First(), dir, progress)
 		})
 }
 
 // runCopy copies a database and says what was copied, or what is wrong with it.
-func runCopy(c *cli.Context, doing, done, to string, work func(context.Context, store.Progress) (*store.Report, error)) error {
-	var report *store.Report
-	err := offline(c, doing, func(ctx context.Context, progress store.Progress) (err error) {
+func runCopy(c *cli.Context, doing, done, to string, work func(context.Context, admin.Progress) (*admin.Report, error)) error {
+	var report *admin.Report
+	err := offline(c, doing, func(ctx context.Context, progress admin.Progress) (err error) {
 		report, err = work(ctx, progress)
 		return err
 	})

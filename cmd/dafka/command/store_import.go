@@ -14,7 +14,8 @@ import (
 	"github.com/godafka/dafka/cmd/dafka/settings"
 	"github.com/godafka/dafka/cmd/dafka/terminal"
 	"github.com/godafka/dafka/consumer"
-	"github.com/godafka/dafka/store"
+	"github.com/godafka/dafka/store/admin"
+	"github.com/godafka/dafka/store/cimport"
 	"github.com/godafka/dafka/zmqwire"
 	"github.com/godafka/dafka/zmqwire/zsock"
 )
@@ -46,13 +47,13 @@ func runStoreExport(c *cli.Context) error {
 		return err
 	}
 	out := recordio.NewPrinter(os.Stdout)
-	err = offline(c, "exporting "+topic, func(ctx context.Context, progress store.Progress) error {
-		return store.Export(ctx, dir, topic, func(r *store.Record) error {
+	err = offline(c, "exporting "+topic, func(ctx context.Context, progress admin.Progress) error {
+		return admin.Export(ctx, dir, topic, func(r *admin.Record) error {
 			return out.Print(recordio.PrintJSON,
 				&consumer.Record{Topic: r.Topic, Partition: r.Partition, Sequence: r.Sequence, Content: r.Content})
 		}, progress)
 	})
-	if errors.Is(err, store.ErrInUse) {
+	if errors.Is(err, admin.ErrInUse) {
 		err = fmt.Errorf("%w, or use dafka consume", err)
 	}
 	return errors.Join(err, out.Flush())
@@ -95,9 +96,9 @@ func runStoreImport(c *cli.Context) error {
 }
 
 func importLevelDB(c *cli.Context, from, dir string) error {
-	var report *store.Report
-	err := offline(c, "importing "+from, func(ctx context.Context, progress store.Progress) (err error) {
-		report, err = store.ImportLevelDB(ctx, from, dir, progress)
+	var report *admin.Report
+	err := offline(c, "importing "+from, func(ctx context.Context, progress admin.Progress) (err error) {
+		report, err = cimport.Import(ctx, from, dir, progress)
 		return err
 	})
 	if err != nil {
@@ -120,12 +121,12 @@ func importLines(c *cli.Context, file, dir string) error {
 		return err
 	}
 	defer in.Close()
-	into, err := store.OpenImporter(dir)
+	into, err := admin.OpenImporter(dir)
 	if err != nil {
 		return err
 	}
 	added, known := uint64(0), uint64(0)
-	err = offline(c, "importing "+file, func(ctx context.Context, progress store.Progress) error {
+	err = offline(c, "importing "+file, func(ctx context.Context, progress admin.Progress) error {
 		info, err := in.Stat()
 		if err != nil {
 			return err
@@ -142,7 +143,7 @@ func importLines(c *cli.Context, file, dir string) error {
 			}
 			if err == nil {
 				var isNew bool
-				record := store.Record{Topic: o.Topic, Partition: o.Partition, Sequence: o.Sequence, Content: o.Content}
+				record := admin.Record{Topic: o.Topic, Partition: o.Partition, Sequence: o.Sequence, Content: o.Content}
 				if isNew, err = into.Add(&record); isNew {
 					added++
 				} else {

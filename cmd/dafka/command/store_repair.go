@@ -8,7 +8,7 @@ import (
 
 	"github.com/godafka/dafka/cmd/dafka/settings"
 	"github.com/godafka/dafka/cmd/dafka/terminal"
-	"github.com/godafka/dafka/store"
+	"github.com/godafka/dafka/store/admin"
 )
 
 // storeRepairCommand is `dafka store repair`: what can be read becomes a sound database.
@@ -33,9 +33,9 @@ func runStoreRepair(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var repaired *store.Repaired
-	err = offline(c, "repairing "+dir, func(ctx context.Context, progress store.Progress) (err error) {
-		repaired, err = store.Repair(ctx, dir, progress)
+	var repaired *admin.Repaired
+	err = offline(c, "repairing "+dir, func(ctx context.Context, progress admin.Progress) (err error) {
+		repaired, err = admin.Repair(ctx, dir, progress)
 		return err
 	})
 	if err != nil {

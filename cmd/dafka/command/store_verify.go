@@ -8,7 +8,7 @@ import (
 
 	"github.com/godafka/dafka/cmd/dafka/settings"
 	"github.com/godafka/dafka/cmd/dafka/terminal"
-	"github.com/godafka/dafka/store"
+	"github.com/godafka/dafka/store/admin"
 )
 
 // storeVerifyCommand is `dafka store verify`: is everything there, and as it was written?
@@ -46,9 +46,9 @@ func runStoreVerify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var report *store.Report
-	err = offline(c, "verifying "+dir, func(ctx context.Context, progress store.Progress) (err error) {
-		report, err = store.Verify(ctx, dir, progress)
+	var report *admin.Report
+	err = offline(c, "verifying "+dir, func(ctx context.Context, progress admin.Progress) (err error) {
+		report, err = admin.Verify(ctx, dir, progress)
 		return err
 	})
 	if err != nil {
@@ -63,7 +63,7 @@ func runStoreVerify(c *cli.Context) error {
 }
 
 // printReport says what was found: what is wrong, and how much there is of each topic.
-func printReport(r *store.Report) {
+func printReport(r *admin.Report) {
 	for _, fault := range r.Faults {
 		fmt.Fprintf(terminal.Stderr, "damaged: %s\n", fault)
 	}
@@ -89,7 +89,7 @@ func printReport(r *store.Report) {
 }
 
 // sum says how much there is altogether.
-func sum(r *store.Report) string {
+func sum(r *admin.Report) string {
 	topics, records := uint64(0), uint64(0)
 	for i, p := range r.Partitions {
 		if i == 0 || p.Topic != r.Partitions[i-1].Topic {

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package store
-
-import "errors"
-
-// exchange would let two folders change places in one step.
-func exchange(a, b string) error { return errors.ErrUnsupported }
