@@ -99,7 +99,7 @@ race: deps ## Run all tests under the race detector
 torture: deps ## Crash, cut off and soak clusters for long: TORTURE rounds (200), SOAK time (10m)
 	go test -asan -timeout 10m ./zmqwire/...
 	DAFKA_TORTURE=$(TORTURE) DAFKA_SOAK=$(SOAK) \
-		go test -v -count=1 -timeout 24h -p 1 -parallel 5 -run '$(TORTURES)' ./zmqwire/... ./consumer ./store ./interop
+		go test -v -count=1 -timeout 24h -p 1 -parallel 5 -run '$(TORTURES)' ./zmqwire/... ./consumer ./store/... ./interop
 
 # go test fuzzes one target of one package at a time, and the list is asked for so that no new target is forgotten.
 fuzz: deps ## Fuzz every decoder in turn, each for FUZZTIME (20s)
