@@ -215,11 +215,14 @@ func (p *powerTrial) checkLogs(fs *vfs.MemFS) {
 	}
 }
 
+// powerCuts is how often the power is cut; under the race detector, which slows each cut tenfold, fewer times.
+var powerCuts = 900
+
 // TestPowerLossAtEachCommit cuts the power while a commit is under way, when it has returned, and when its ACKs are out:
 // some hundred times, and 50 times more for each round of DAFKA_TORTURE.
 func TestPowerLossAtEachCommit(t *testing.T) {
 	t.Parallel()
-	cuts := 900
+	cuts := powerCuts
 	if rounds, err := strconv.Atoi(os.Getenv("DAFKA_TORTURE")); err == nil {
 		cuts += 50 * rounds
 	}
