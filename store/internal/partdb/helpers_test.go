@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/godafka/dafka/zmqwire"
+	"github.com/godafka/dafka/zmqwire/wiretest"
 )
 
 // These are also in storetest, which cannot be imported here.
@@ -65,21 +66,10 @@ func stored(t testing.TB, db *Database, topic, address string) (contents []strin
 	return contents
 }
 
-func runOf(first uint64, contents ...string) *zmqwire.Run {
-	run := &zmqwire.Run{}
-	run.Reset(first)
-	for _, content := range contents {
-		run.Append([]byte(content))
-	}
-	return run
-}
-
-func contentsOf(run *zmqwire.Run) (contents []string) {
-	for i := range run.Len() {
-		contents = append(contents, string(run.Content(i)))
-	}
-	return contents
-}
+var (
+	runOf      = wiretest.NewRun
+	contentsOf = wiretest.Contents
+)
 
 func encoded(key []byte, run *zmqwire.Run) []byte {
 	value := make([]byte, RunSize(run))
